@@ -1,0 +1,108 @@
+"""The project's jobs. Each session installs its locked requirements and runs one kind of check.
+
+``python -m nox -l`` lists them. Arguments behind ``--`` go to the tool of the session.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+# The same installer everywhere, whatever else a machine has.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = True
+
+# The dependency groups behind each lock. Those with "build" install the project, and so hold what it needs.
+LOCKS: dict[str, list[str]] = {
+    "bench": ["build", "bench"],
+    "demo": ["build"],
+    "docs": ["build", "docs"],
+    "lint": ["lint"],
+    "lock": ["lock"],
+    "nox": ["session"],
+    "tests": ["build", "test"],
+    "types": ["build", "types"],
+}
+
+# The packages whose branches are covered completely.
+COVERED = "o2trio/wire/*,o2trio/streams/*,o2trio/transport/*"
+
+
+def install(session: nox.Session) -> None:
+    """Install the session's lock, then the project itself without resolving anything again."""
+    session.install("--requirement", f"requirements/{session.name}.txt")
+    if "build" in LOCKS[session.name]:
+        session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Watch a market of the embedded exchange; ends by itself when nobody sits at the terminal."""
+    install(session)
+    arguments = list(session.posargs)
+    if not arguments or arguments[0].startswith("-"):
+        arguments.insert(0, "fFUEL/fUSDC")
+    if "--seconds" not in arguments and not sys.stdout.isatty():
+        arguments += ["--seconds", "10"]
+    session.run("o2trio", "watch", "--network", "simulator", *arguments)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests. A run of all of them must also cover every branch of the core."""
+    install(session)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "report", f"--include={COVERED}", "--fail-under=100")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and news fragments."""
+    install(session)
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types strictly, with two checkers."""
+    install(session)
+    session.run("mypy", *session.posargs)
+    session.run("basedpyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", *session.posargs, "docs", "docs/_build")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run every benchmark, or those named, one process each."""
+    install(session)
+    for script in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("bench_*.py")):
+        session.run("python", script)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Resolve the locks anew, or those named. ``-- --upgrade`` also moves to newer releases."""
+    install(session)
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    names = [argument for argument in session.posargs if not argument.startswith("-")]
+    for name in names or LOCKS:
+        groups = [word for group in LOCKS[name] for word in ("--group", group)]
+        project = ["pyproject.toml", "--extra", "all"] if "build" in LOCKS[name] else []
+        session.run(
+            *("uv", "pip", "compile", *project, *groups, "--output-file", f"requirements/{name}.txt"),
+            *("--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"),
+            *("--no-header", "--no-annotate", "--no-emit-package", "o2trio", *options),
+        )
