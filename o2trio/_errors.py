@@ -1,0 +1,216 @@
+"""The one hierarchy of errors. Each branch says who is to blame: the caller, the server, the connection.
+
+Messages tell what happened, to which market or account, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import trio
+
+__all__ = [
+    "ApiError",
+    "BookInconsistent",
+    "CallerError",
+    "ConnectTimeout",
+    "ConnectionFault",
+    "DecodeError",
+    "HandshakeRejected",
+    "InvalidRequest",
+    "LinkClosed",
+    "MessageTooBig",
+    "O2ConnectionLost",
+    "O2Error",
+    "RequestFailed",
+    "ResynchronisationFailed",
+    "ServerError",
+    "Silence",
+    "SubscriptionRejected",
+    "SubscriptionTimeout",
+    "TooManyConnections",
+    "UnknownMarket",
+]
+
+
+class O2Error(Exception):
+    """Base of every error that this library raises on its own account."""
+
+
+# -- the caller ------------------------------------------------------------------------------------
+
+
+class CallerError(O2Error):
+    """The call itself is wrong; trying again will not help."""
+
+
+class InvalidRequest(CallerError, ValueError):
+    """An argument is wrong. Raised before anything is sent."""
+
+
+class UnknownMarket(CallerError, LookupError):
+    """The exchange has no such market.
+
+    Attributes:
+      name: what was asked for.
+      markets: the pairs that exist.
+    """
+
+    def __init__(self, name: str, markets: tuple[str, ...]) -> None:
+        self.name = name
+        self.markets = markets
+        known = ", ".join(sorted(markets)) or "none"
+        super().__init__(f"no market {name!r}; the exchange lists: {known}")
+
+
+class TooManyConnections(CallerError):
+    """The demand needs more WebSocket connections than ``Options.max_connections`` permits."""
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
+class ServerError(O2Error):
+    """The exchange understood and said no, or answered nonsense."""
+
+
+class ApiError(ServerError):
+    """The exchange answered a REST request with an error.
+
+    Attributes:
+      status: HTTP status.
+      code: the exchange's own code, or None where it gave none.
+      reason: the untouched reason text, or None.
+      retry_after: seconds the exchange asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class SubscriptionRejected(ServerError):
+    """The exchange refused one subscription; others go on.
+
+    Attributes:
+      code: the exchange's code (6000 already subscribed, 6001 too many, 6002 other), or None.
+      message: the exchange's words.
+      topic: what was asked for, readable.
+    """
+
+    def __init__(self, code: int | None, message: str, topic: str = "") -> None:
+        self.code = code
+        self.message = message
+        self.topic = topic
+        number = "" if code is None else f" with code {code}"
+        super().__init__(f"the exchange refused {topic or 'the subscription'}{number}: {message}")
+
+
+class SubscriptionTimeout(ServerError):
+    """A depth subscription got no snapshot within ``Options.snapshot_timeout``."""
+
+
+class BookInconsistent(ServerError):
+    """A depth message does not fit the book it should change, or a book is crossed.
+
+    A stream heals this by itself, with a fresh snapshot; who replays a recording into a
+    :class:`DepthBook` meets it as this error.
+    """
+
+
+class ResynchronisationFailed(ServerError):
+    """A book stayed inconsistent although ``Options.resync_attempts`` fresh snapshots were asked for."""
+
+
+class DecodeError(ServerError):
+    """A frame or an answer could not be understood.
+
+    Attributes:
+      path: where in the frame, for example ``$.changes.buys[1].price``; ``$`` is the whole.
+      frame: the frame, shortened.
+      action: the frame's action, or None if it could not be read.
+      market_id: the market that the frame names, normalised, or None if it could not be read.
+    """
+
+    def __init__(self, problem: str, *, path: str, frame: str) -> None:
+        self.problem = problem
+        self.path = path
+        self.frame = frame
+        self.action: str | None = None
+        self.market_id: str | None = None
+        super().__init__(f"{problem} at {path} in {frame!r}")
+
+
+# -- the connection --------------------------------------------------------------------------------
+
+
+class ConnectionFault(O2Error):
+    """Something between here and the exchange failed."""
+
+
+class O2ConnectionLost(ConnectionFault, trio.BrokenResourceError):
+    """A connection was given up for good: a fatal cause, or no attempts left.
+
+    ``__cause__`` holds the last failure.
+    """
+
+
+class ConnectTimeout(ConnectionFault):
+    """Dialling, TLS and the WebSocket handshake took longer than ``Options.connect_timeout``."""
+
+
+class Silence(ConnectionFault):
+    """Nothing arrived for ``Options.silence_timeout``: the connection is dead, though nobody said so."""
+
+
+class LinkClosed(ConnectionFault):
+    """The WebSocket ended.
+
+    Attributes:
+      code: the close code; 1006 if it broke off without one, 1002 or 1007 for bytes that make no sense.
+      reason: the words that came with it, or our own where none came; may be empty.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"the connection closed with code {code}" + (f" ({reason})" if reason else ""))
+
+    @property
+    def clean(self) -> bool:
+        """Whether it ended by the protocol rather than by breaking off or by nonsense."""
+        return self.code not in (1002, 1006, 1007)
+
+
+class HandshakeRejected(ConnectionFault):
+    """The server answered the WebSocket handshake with an HTTP status instead of an upgrade.
+
+    Attributes:
+      status: the HTTP status.
+      retry_after: seconds the server asked to wait, or None.
+      body: the first bytes of the answer as text.
+    """
+
+    def __init__(self, status: int, *, retry_after: float | None = None, body: str = "") -> None:
+        self.status = status
+        self.retry_after = retry_after
+        self.body = body
+        said = f": {body}" if body else ""
+        super().__init__(f"the server refused the WebSocket handshake with HTTP {status}{said}")
+
+
+class MessageTooBig(ConnectionFault):
+    """The server sent a message larger than ``Options.max_message_bytes``; raise that limit."""
+
+
+class RequestFailed(ConnectionFault):
+    """A REST request got no answer: no connection, a time-out, or the connection broke."""

@@ -1,0 +1,190 @@
+"""Where the exchange is (networks) and every limit and interval of the client (options)."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+
+from ._errors import InvalidRequest
+
+__all__ = ["Dialer", "Network", "NetworkConfig", "Options"]
+
+
+class Dialer(Protocol):
+    """The seam to the network: opens a byte stream to a host. TLS is put on top by the caller."""
+
+    async def __call__(self, host: str, port: int) -> trio.abc.Stream:
+        """Open a connection.
+
+        Raises:
+          OSError: the host is unknown, unreachable or refuses.
+        """
+        ...
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class NetworkConfig:
+    """One deployment of the exchange.
+
+    Attributes:
+      name: for messages.
+      rest_url: base of the REST interface, ``http`` or ``https``, without ``/v1``.
+      websocket_url: the stream endpoint, ``ws`` or ``wss``.
+      graphql_url: a Fuel node, or None.
+      faucet_url: where test coins come from, or None.
+      ssl_context: for ``https`` and ``wss``; None takes the system's trust store.
+      dialer: how to reach a host; None opens TCP connections.
+    """
+
+    name: str
+    rest_url: str = attrs.field()
+    websocket_url: str = attrs.field()
+    graphql_url: str | None = None
+    faucet_url: str | None = None
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, eq=False)
+    dialer: Dialer | None = attrs.field(default=None, eq=False)
+
+    @rest_url.validator
+    def _check_rest(self, _attribute: object, value: str) -> None:
+        _check_url(value, ("http", "https"))
+
+    @websocket_url.validator
+    def _check_websocket(self, _attribute: object, value: str) -> None:
+        _check_url(value, ("ws", "wss"))
+
+    @classmethod
+    def from_url(cls, url: str) -> NetworkConfig:
+        """Describe an O2-compatible server by its base URL, for example ``http://127.0.0.1:8080``.
+
+        Raises:
+          InvalidRequest: not an ``http`` or ``https`` URL with a host.
+        """
+        base = url.rstrip("/")
+        _check_url(base, ("http", "https"))
+        return cls(
+            name=base,
+            rest_url=base,
+            websocket_url="ws" + base.removeprefix("http") + "/v1/ws",
+            faucet_url=base + "/faucet",
+        )
+
+
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidRequest(f"expected a URL with {' or '.join(schemes)} and a host, not {url!r:.120}")
+
+
+def _o2(name: str, fuel: str, faucet: str | None) -> NetworkConfig:
+    host = "api.o2.app" if name == "mainnet" else f"api.{name}.o2.app"
+    return NetworkConfig(
+        name=name,
+        rest_url=f"https://{host}",
+        websocket_url=f"wss://{host}/v1/ws",
+        graphql_url=f"https://{fuel}.fuel.network/v1/graphql",
+        faucet_url=None if faucet is None else f"https://fuel-o2-faucet.vercel.app/api/{faucet}/mint-v2",
+    )
+
+
+class Network(Enum):
+    """The exchange's own deployments; ``.value`` is the :class:`NetworkConfig`."""
+
+    MAINNET = _o2("mainnet", "mainnet", None)
+    TESTNET = _o2("testnet", "testnet", "testnet")
+    DEVNET = _o2("devnet", "devnet", "devnet")
+
+
+def _seconds(*, zero: bool = False) -> Callable[[object, attrs.Attribute[float], float], None]:
+    def check(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+        if not isinstance(value, (int, float)) or not (value > 0 or (zero and value == 0)):
+            raise InvalidRequest(
+                f"Options.{attribute.name} must be a positive number of seconds, not {value!r}"
+            )
+
+    return check
+
+
+def _count(least: int = 1) -> Callable[[object, attrs.Attribute[int], int], None]:
+    def check(_instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidRequest(
+                f"Options.{attribute.name} must be a whole number from {least} on, not {value!r}"
+            )
+
+    return check
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Options:
+    """Every limit and interval of a client. Times are in seconds, sizes in items unless it says bytes.
+
+    Attributes:
+      connect_timeout: for one dial with TLS and handshake.
+      close_timeout: for closing everything, even when the peer is mute.
+      request_timeout: for one REST request.
+      ping_interval: between two text ``PING`` frames (the exchange closes after 60 s without one).
+      silence_timeout: without any inbound byte for so long, a connection is dead.
+      stale_after: a stream without an item for so long is reported by a ``TopicStale`` event.
+      backoff_initial, backoff_factor, backoff_cap: the n-th wait before a dial is drawn evenly from 0
+        to ``min(cap, initial * factor**n)`` (full jitter).
+      retry_after_cap: the longest ``Retry-After`` that is honoured.
+      stable_after: a connection that lived so long resets the backoff.
+      max_attempts: dials without a stable connection in between before the connection is given up;
+        None never gives up.
+      snapshot_timeout: how long a depth subscription waits for its first snapshot.
+      refusal_window: how long after a subscription an error frame that names nothing may still refuse it.
+      resync_attempts: how often in a row a broken book asks for a fresh snapshot before its stream fails.
+      buffer_size: updates that one subscription buffers before its overflow rule applies.
+      conflation_limit: orders or balances that one conflated update may carry before it becomes a gap.
+      idle_timeout: how long a connection stays open after its last stream was left.
+      repair_timeout: for one REST repair of a break; then the gap is marked and the stream goes on.
+      max_connections: WebSocket connections of one client.
+      max_message_bytes: the largest inbound message.
+      jitter: draws from ``[0, 1)``; give a seeded one for reproducible runs.
+    """
+
+    connect_timeout: float = attrs.field(default=15.0, validator=_seconds())
+    close_timeout: float = attrs.field(default=2.0, validator=_seconds())
+    request_timeout: float = attrs.field(default=15.0, validator=_seconds())
+    ping_interval: float = attrs.field(default=20.0, validator=_seconds())
+    silence_timeout: float = attrs.field(default=50.0, validator=_seconds())
+    stale_after: float = attrs.field(default=120.0, validator=_seconds())
+    backoff_initial: float = attrs.field(default=1.0, validator=_seconds())
+    backoff_factor: float = attrs.field(default=2.0)
+    backoff_cap: float = attrs.field(default=60.0, validator=_seconds())
+    retry_after_cap: float = attrs.field(default=300.0, validator=_seconds())
+    stable_after: float = attrs.field(default=30.0, validator=_seconds(zero=True))
+    max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_count()))
+    snapshot_timeout: float = attrs.field(default=10.0, validator=_seconds())
+    refusal_window: float = attrs.field(default=10.0, validator=_seconds())
+    idle_timeout: float = attrs.field(default=30.0, validator=_seconds(zero=True))
+    repair_timeout: float = attrs.field(default=20.0, validator=_seconds())
+    resync_attempts: int = attrs.field(default=5, validator=_count())
+    buffer_size: int = attrs.field(default=1024, validator=_count(4))
+    conflation_limit: int = attrs.field(default=10_000, validator=_count())
+    max_connections: int = attrs.field(default=16, validator=_count())
+    max_message_bytes: int = attrs.field(default=16 * 2**20, validator=_count(1024))
+    jitter: Callable[[], float] = attrs.field(default=random.random, eq=False)
+
+    @backoff_factor.validator
+    def _check_factor(self, _attribute: object, value: float) -> None:
+        if not isinstance(value, (int, float)) or not value >= 1:
+            raise InvalidRequest(f"Options.backoff_factor must be at least 1, not {value!r}")
+
+    def __attrs_post_init__(self) -> None:
+        if self.silence_timeout <= self.ping_interval:
+            raise InvalidRequest(
+                f"Options.silence_timeout ({self.silence_timeout}) must be longer than "
+                f"ping_interval ({self.ping_interval})"
+            )
