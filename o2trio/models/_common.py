@@ -1,0 +1,79 @@
+"""What all updates share: where an item came from, its epoch, its time stamps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import Enum, StrEnum
+
+import attrs
+
+__all__ = ["Origin", "Side", "Update", "datetime_from"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def datetime_from(value: int, per_second: int) -> datetime:
+    """Return the aware UTC time of `value`, counted in ``1 / per_second`` seconds since 1970.
+
+    Exact to the microsecond (digits below it are cut off); no float is involved.
+
+    Raises:
+      OverflowError: the value lies beyond the year 9999.
+    """
+    return _EPOCH + timedelta(microseconds=value * 1_000_000 // per_second)
+
+
+class Side(StrEnum):
+    """The side of an order, or of the maker in a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Origin(Enum):
+    """Where an update came from: the in-band mark of design promise 1."""
+
+    LIVE = "live"
+    """Sent by the exchange as it happened."""
+    SNAPSHOT = "snapshot"
+    """The whole current state; it replaces whatever the consumer has."""
+    BACKFILL = "backfill"
+    """Read over REST after a break; it closes the gap before it."""
+    GAP = "gap"
+    """An empty update: something is missing here that could not be recovered."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Update:
+    """What every streamed update carries.
+
+    Attributes:
+      origin: where this update came from.
+      epoch: grows by one at each break (lost connection, broken frame, inconsistent book) of the
+        server subscription behind the stream. Two updates of one epoch have nothing missing between
+        them, unless one of them says so with its `origin`.
+      onchain_timestamp: the block's time in whole **seconds** since 1970, or None.
+      seen_timestamp: when the exchange's indexer saw it, in **nanoseconds** since 1970, or None.
+    """
+
+    onchain_timestamp: int | None = None
+    seen_timestamp: int | None = None
+    origin: Origin = Origin.LIVE
+    epoch: int = 0
+
+    @property
+    def onchain_time(self) -> datetime | None:
+        """`onchain_timestamp` as an aware UTC time."""
+        value = self.onchain_timestamp
+        return None if value is None else datetime_from(value, 1)
+
+    @property
+    def seen_time(self) -> datetime | None:
+        """`seen_timestamp` as an aware UTC time, cut to microseconds."""
+        value = self.seen_timestamp
+        return None if value is None else datetime_from(value, 1_000_000_000)

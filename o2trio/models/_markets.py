@@ -1,0 +1,202 @@
+"""Markets and assets, and the exact conversion between chain units and decimal numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    ROUND_UP,
+    Context,
+    Decimal,
+    InvalidOperation,
+)
+from enum import Enum
+
+import attrs
+
+from .._errors import InvalidRequest, UnknownMarket
+from ._ids import Id, normalize_id
+
+__all__ = ["Asset", "Market", "Markets", "Rounding"]
+
+_EXACT = Context(prec=400)
+"""Wide enough that no sum or product of 256-bit numbers is ever rounded."""
+
+
+class Rounding(Enum):
+    """What to do with a decimal number that is no whole number of steps."""
+
+    EXACT = "exact"
+    """Raise :exc:`InvalidRequest`."""
+    DOWN = ROUND_DOWN
+    """Toward zero."""
+    UP = ROUND_UP
+    """Away from zero."""
+    FLOOR = ROUND_FLOOR
+    CEILING = ROUND_CEILING
+    NEAREST = ROUND_HALF_EVEN
+
+
+def _to_raw(value: str | int | Decimal, decimals: int, step: int, rounding: Rounding, what: str) -> int:
+    """Return `value` in chain units, as a multiple of `step` chain units."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise InvalidRequest(
+            f"{what} must be text, int or Decimal, not {type(value).__name__} {value!r:.40}; "
+            "a float is not exact: pass its digits as text"
+        )
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise InvalidRequest(f"{what} is not a decimal number: {value!r:.40}") from None
+    # Beyond these bounds the arithmetic below would no longer be exact, or no longer be quick.
+    sensible = number.is_finite() and number >= 0 and (number == 0 or -200 < number.adjusted() <= 60)
+    if not sensible or len(number.as_tuple().digits) > 120:
+        raise InvalidRequest(
+            f"{what} must be a finite number from 0 to 10**60 with few digits: {value!r:.40}"
+        )
+    steps = _EXACT.divide(number.scaleb(decimals, _EXACT), Decimal(step))
+    whole = steps.to_integral_value(ROUND_DOWN if rounding is Rounding.EXACT else rounding.value, _EXACT)
+    if rounding is Rounding.EXACT and whole != steps:
+        raise InvalidRequest(
+            f"{what} {value} is not a multiple of {Decimal(step).scaleb(-decimals, _EXACT):f}; "
+            "choose a rounding or round it yourself"
+        )
+    return int(whole) * step
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Asset:
+    """One side of a market.
+
+    Attributes:
+      symbol: for example ``fUSDC``; may be empty on test books.
+      asset: the asset id.
+      decimals: one whole unit is ``10**decimals`` chain units.
+      max_precision: how many decimal places a price in this asset may have.
+    """
+
+    symbol: str
+    asset: Id
+    decimals: int
+    max_precision: int
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Market:
+    """A market: ids, fees, limits, and its two assets.
+
+    Prices are chain units of the quote asset for one whole base unit, quantities chain units of the
+    base asset.
+
+    Attributes:
+      contract_id: the order book contract.
+      market_id: the key of the market in requests.
+      maker_fee, taker_fee: contract units.
+      min_order: least value of an order, chain units of the quote asset.
+      dust: remainders below it do not rest on the book, chain units of the quote asset.
+      price_window: permitted distance from the last price in percent; 0 is off.
+      base, quote: the two assets.
+      whitelist_id, blacklist_id: contracts, where the market has them.
+    """
+
+    contract_id: Id
+    market_id: Id
+    maker_fee: int = 0
+    taker_fee: int = 0
+    min_order: int = 0
+    dust: int = 0
+    price_window: int = 0
+    base: Asset
+    quote: Asset
+    whitelist_id: Id | None = None
+    blacklist_id: Id | None = None
+
+    @property
+    def pair(self) -> str:
+        """The market's name, ``BASE/QUOTE``."""
+        return f"{self.base.symbol}/{self.quote.symbol}"
+
+    @property
+    def price_step(self) -> int:
+        """The least difference of two prices, chain units."""
+        step: int = 10 ** max(self.quote.decimals - self.quote.max_precision, 0)
+        return step
+
+    def price(self, raw: int) -> Decimal:
+        """Return the price `raw` (chain units) as quote per base, exact."""
+        return Decimal(raw).scaleb(-self.quote.decimals, _EXACT)
+
+    def quantity(self, raw: int) -> Decimal:
+        """Return the quantity `raw` (chain units) in whole base units, exact."""
+        return Decimal(raw).scaleb(-self.base.decimals, _EXACT)
+
+    def total(self, raw: int) -> Decimal:
+        """Return the quote amount `raw` (chain units) in whole quote units, exact."""
+        return Decimal(raw).scaleb(-self.quote.decimals, _EXACT)
+
+    def raw_price(self, price: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
+        """Return `price` (quote per base) in chain units, a multiple of :attr:`price_step`.
+
+        Raises:
+          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) between two
+            permitted prices.
+        """
+        return _to_raw(price, self.quote.decimals, self.price_step, rounding, f"price for {self.pair}")
+
+    def raw_quantity(self, quantity: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
+        """Return `quantity` (whole base units) in chain units.
+
+        Raises:
+          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than
+            one chain unit.
+        """
+        return _to_raw(quantity, self.base.decimals, 1, rounding, f"quantity for {self.pair}")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Markets:
+    """The exchange's list of markets and the contracts behind it.
+
+    Attributes:
+      markets: every market.
+      chain_id: needed for signatures.
+      books_registry_id, accounts_registry_id, trade_account_oracle_id, base_asset_id: contracts.
+    """
+
+    markets: tuple[Market, ...]
+    chain_id: int | None = None
+    books_registry_id: Id | None = None
+    accounts_registry_id: Id | None = None
+    trade_account_oracle_id: Id | None = None
+    base_asset_id: Id | None = None
+
+    def __iter__(self) -> Iterator[Market]:
+        return iter(self.markets)
+
+    def __len__(self) -> int:
+        return len(self.markets)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a market with this pair (any letter case) or market id."""
+        return isinstance(name, str) and self._match(name) is not None
+
+    def find(self, name: str) -> Market:
+        """Return the market with this pair (any letter case) or market id.
+
+        Raises:
+          UnknownMarket: there is none; the message lists what there is.
+        """
+        market = self._match(name)
+        if market is None:
+            raise UnknownMarket(name, tuple(market.pair for market in self.markets))
+        return market
+
+    def _match(self, name: str) -> Market | None:
+        try:
+            wanted: str = normalize_id(name)
+        except ValueError:
+            wanted = name.casefold()
+        return next((m for m in self.markets if wanted in (m.market_id, m.pair.casefold())), None)

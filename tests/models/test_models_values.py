@@ -1,0 +1,152 @@
+"""Ids, identities, time stamps, states and immutability of the models."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+
+from o2trio import models as m
+
+ID = m.normalize_id("AB" * 32)
+ORDER = m.Order(order_id=ID, side=m.Side.BUY, order_type=m.OrderType("Spot"), price=1, quantity=10)
+TRADE = m.Trade(trade_id="1/2", side=m.Side.SELL, price=1, quantity=1, timestamp=1790000123456)
+
+
+@pytest.mark.parametrize("text", ["ab" * 32, "AB" * 32, "0x" + "aB" * 32, "0X" + "AB" * 32])
+def test_ids_are_normalised_and_interned(text: str) -> None:
+    assert m.normalize_id(text) == "0x" + "ab" * 32
+    assert m.normalize_id(text) is ID
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0x",
+        "ab" * 31,
+        "ab" * 33,
+        "0x" + "ag" * 32,
+        " " + "ab" * 32,
+        "ab" * 32 + "\n",
+        "\uff11" * 64,
+        5,
+        None,
+        b"ab" * 32,
+    ],
+)
+def test_refused_ids(text: Any) -> None:
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        m.normalize_id(text)
+
+
+def test_identities() -> None:
+    contract = m.Identity.contract("AB" * 32)
+    assert contract == m.Identity("ContractId", ID)
+    assert contract != m.Identity.address(ID)
+    assert str(contract) == f"ContractId({ID})"
+    assert len({contract, m.Identity.contract(ID)}) == 1
+    info = m.AccountInfo(trade_account_id="AB" * 32)
+    assert info.trade_account_id is ID
+    assert info.identity == contract
+    with pytest.raises(ValueError, match="Wallet"):
+        m.Identity("Wallet", ID)
+
+
+STATES = [
+    ({}, m.OrderState.OPEN, True, 10),
+    ({"quantity_fill": 4}, m.OrderState.PARTIALLY_FILLED, True, 6),
+    ({"partially_filled": True}, m.OrderState.PARTIALLY_FILLED, True, 10),
+    ({"close": True, "quantity_fill": 10}, m.OrderState.FILLED, False, 0),
+    ({"close": True, "quantity_fill": 4}, m.OrderState.CLOSED, False, 0),
+    ({"close": True, "cancel": True, "quantity_fill": 4}, m.OrderState.CANCELLED, False, 0),
+    ({"cancel": True}, m.OrderState.CANCELLED, False, 0),
+    ({"quantity_fill": 11}, m.OrderState.PARTIALLY_FILLED, True, 0),
+]
+
+
+@pytest.mark.parametrize(("flags", "state", "is_open", "quantity_open"), STATES)
+def test_order_states(flags: dict[str, Any], state: m.OrderState, is_open: bool, quantity_open: int) -> None:
+    order = attrs.evolve(ORDER, **flags)
+    assert (order.state, order.is_open, order.quantity_open) == (state, is_open, quantity_open)
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_order_time_in_every_unit(unit: int) -> None:
+    expected = datetime(2026, 9, 21, 14, 15, 23, tzinfo=UTC)
+    assert attrs.evolve(ORDER, timestamp=1790000123 * unit).time == expected
+    assert ORDER.time is None
+
+
+def test_update_times() -> None:
+    update = m.OrderUpdate(onchain_timestamp=1790000123, seen_timestamp=1790000123456789999)
+    assert update.onchain_time == datetime(2026, 9, 21, 14, 15, 23, tzinfo=UTC)
+    assert update.seen_time == datetime(2026, 9, 21, 14, 15, 23, 456789, tzinfo=UTC)
+    assert TRADE.time == datetime(2026, 9, 21, 14, 15, 23, 456000, tzinfo=UTC)
+    empty = m.OrderUpdate()
+    assert (empty.onchain_time, empty.seen_time) == (None, None)
+    with pytest.raises(OverflowError):
+        _ = m.OrderUpdate(onchain_timestamp=2**128 - 1).onchain_time
+
+
+def test_sides() -> None:
+    assert m.Side.BUY.opposite is m.Side.SELL
+    assert m.Side.SELL.opposite is m.Side.BUY
+    assert TRADE.taker_side is m.Side.BUY
+    own = {
+        None: None,
+        m.TraderSide.BOTH: None,
+        m.TraderSide.MAKER: m.Side.SELL,
+        m.TraderSide.TAKER: m.Side.BUY,
+    }
+    for role, side in own.items():
+        assert attrs.evolve(TRADE, trader_side=role).own_side is side
+
+
+def test_best_levels_look_at_what_was_added() -> None:
+    levels = (m.Level(3, -1), m.Level(1, 5), m.Level(2, 5), m.Level(0, 0))
+    changes = m.DepthChanges(levels, levels)
+    assert changes.best_bid == m.Level(2, 5)
+    assert changes.best_ask == m.Level(1, 5)
+    assert m.DepthChanges().best_bid is None
+    assert m.DepthChanges().best_ask is None
+    assert str(m.OrderType("Spot")) == "Spot"
+
+
+def test_balances_are_not_counted_twice() -> None:
+    books = {ID: m.BookBalance(locked=1, unlocked=2)}
+    balance = m.Balance(
+        identity=m.Identity.contract(ID),
+        asset_id=ID,
+        total_unlocked=10,
+        total_locked=5,
+        trading_account_balance=8,
+        order_books=books,
+    )
+    assert (balance.available, balance.total) == (10, 15)
+    books.clear()
+    assert set(balance.order_books) == {ID}
+    with pytest.raises(TypeError):
+        balance.order_books[ID] = None  # type: ignore[index]  # that is what is refused
+
+
+CLASSES = [cls for _, cls in inspect.getmembers(m, attrs.has)]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_models_are_frozen_and_slotted(cls: type[Any]) -> None:
+    assert "__dict__" not in dir(cls)
+    instance: Any = object.__new__(cls)
+    for field in attrs.fields(cls):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(instance, field.name, 1)
+
+
+def test_every_model_is_exported() -> None:
+    assert len(CLASSES) >= 18
+    assert set(m.__all__) >= {cls.__name__ for cls in CLASSES}
+    for value in (ORDER, TRADE, m.Level(1, 2)):
+        assert hash(value) == hash(attrs.evolve(value))
