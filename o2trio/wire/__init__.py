@@ -1,0 +1,22 @@
+"""Text frames to models and back. No I/O, no clock, no state."""
+
+from ._decode import decode
+from ._frames import AnyUpdate, ErrorBody, Frame, FrameKind
+from ._requests import PING, PONG, Frequency, Kind, subscribe, unsubscribe
+from ._structure import Snapshot, structure_json
+
+__all__ = [
+    "PING",
+    "PONG",
+    "AnyUpdate",
+    "ErrorBody",
+    "Frame",
+    "FrameKind",
+    "Frequency",
+    "Kind",
+    "Snapshot",
+    "decode",
+    "structure_json",
+    "subscribe",
+    "unsubscribe",
+]

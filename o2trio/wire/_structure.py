@@ -1,0 +1,356 @@
+"""JSON to models: one strict cattrs converter, in a fast and in an explaining configuration.
+
+The tables say how the wire's vocabulary differs from the models': other names, ranges of numbers, fields
+that a message cannot do without. Readers of single values live in ``_values``; what the action of a frame
+means is the matter of ``_decode``.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar, cast, get_args, get_origin
+
+import attrs
+import msgspec
+from cattrs import (
+    AttributeValidationNote,
+    BaseValidationError,
+    Converter,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn_from_attrs, override
+from cattrs.preconf.msgspec import make_converter
+
+from .._errors import DecodeError
+from ..models import (
+    BalanceUpdate,
+    DepthChanges,
+    DepthUpdate,
+    Id,
+    Identity,
+    Level,
+    NonceUpdate,
+    OrderType,
+    OrderUpdate,
+    Origin,
+    Side,
+    TraderSide,
+    TradeUpdate,
+)
+from . import _values as read
+from ._values import Hook, show
+
+__all__ = ["DepthView", "Snapshot", "fail", "parse", "structure", "structure_json"]
+
+T = TypeVar("T")
+
+_SHORT = 200
+"""Characters of a frame that an error keeps."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class DepthView:
+    """The whole book of one snapshot; sizes are absolute."""
+
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    precision: int | None = None
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Snapshot:
+    """The wire's shape of a depth snapshot, a depth view and the REST answer about depth."""
+
+    market_id: Id
+    view: DepthView
+    onchain_timestamp: int | None = None
+    seen_timestamp: int | None = None
+
+    def to_update(self) -> DepthUpdate:
+        """Return the model's form of this snapshot."""
+        return DepthUpdate(
+            market_id=self.market_id,
+            changes=DepthChanges(self.view.bids, self.view.asks),
+            precision=self.view.precision,
+            onchain_timestamp=self.onchain_timestamp,
+            seen_timestamp=self.seen_timestamp,
+            origin=Origin.SNAPSHOT,
+        )
+
+
+_WIRE_NAMES: Mapping[str, tuple[str, ...]] = {
+    "bids": ("buys",),
+    "asks": ("sells",),
+    "view": ("view", "orders"),
+    "trades": ("trades", "trade"),
+    "owner": ("account", "owner"),
+    "fills": ("fills", "fill"),
+    "history": ("history", "order_tx_history"),
+}
+"""Where a field's wire names differ from its own; the first one that is present (and not null) counts."""
+
+_FIELDS: Mapping[str, Hook] = {
+    "price": read.U64,
+    "price_fill": read.U64,
+    "precision": read.U8,
+    "decimals": read.U8,
+    "base_decimals": read.U8,
+    "max_precision": read.U8,
+    "nonce": read.counter,
+    "chain_id": read.counter,
+    "trade_id": read.read_trade_id,
+    "desired_quantity": read.read_record,
+}
+"""Fields that are read by their name; every other field is read by its type."""
+
+_TYPES: Mapping[object, Hook] = {
+    int: read.U128,
+    str: read.read_text,
+    bool: read.read_bool,
+    Id: read.read_id,
+    Identity: read.read_identity,
+    Side: read.read_side,
+    TraderSide: read.read_trader_side,
+    OrderType: read.read_order_type,
+    StrEnum: read.read_enum,
+}
+
+_REQUIRED: Mapping[type, tuple[str, ...]] = {
+    DepthUpdate: ("changes",),
+    TradeUpdate: ("trades",),
+    OrderUpdate: ("orders",),
+    BalanceUpdate: ("balance",),
+    NonceUpdate: ("contract_id", "nonce"),
+}
+"""Fields that only a gap may leave out, so that a frame without them is broken."""
+
+_OURS: Mapping[type, tuple[str, ...]] = {
+    DepthUpdate: ("origin", "epoch", "precision"),
+    TradeUpdate: ("origin", "epoch"),
+    OrderUpdate: ("origin", "epoch"),
+    BalanceUpdate: ("origin", "epoch"),
+    NonceUpdate: ("origin", "epoch"),
+}
+"""Fields that this library fills in; the wire cannot set them."""
+
+_FAILURES = (ValueError, KeyError, TypeError, RecursionError)
+"""What structuring raises for bad input."""
+
+
+def _object(value: object) -> dict[str, Any]:
+    if type(value) is dict:
+        return value
+    raise ValueError(f"expected an object, not {show(value)}")
+
+
+def _list(value: object) -> list[Any]:
+    if type(value) is list:
+        return value
+    raise ValueError(f"expected a list, not {show(value)}")
+
+
+def _without_none(kind: object) -> object:
+    arguments = get_args(kind)
+    if type(None) in arguments:
+        return next(argument for argument in arguments if argument is not type(None))
+    return kind
+
+
+def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] = _FIELDS) -> Hook:
+    """Return the reader of an attrs class: null means missing, unknown fields are ignored."""
+    attrs.resolve_types(cls)
+    required = _REQUIRED.get(cls, ())
+    fields = [field for field in attrs.fields(cls) if field.name not in _OURS.get(cls, ())]
+    fields = [field.evolve(default=attrs.NOTHING) if field.name in required else field for field in fields]
+    overrides: dict[str, Any] = {}
+    choices = []
+    for field in fields:
+        kind = _without_none(field.type)
+        first, *others = _WIRE_NAMES.get(field.name, (field.name,))
+        hook = known.get(field.name) or converter.get_structure_hook(kind)
+        overrides[field.name] = override(rename=first, struct_hook=hook)
+        choices += [(first, other, get_origin(kind) is tuple) for other in others]
+    generated: Any = make_dict_structure_fn_from_attrs(fields, cls, converter, **overrides)
+    if not converter.detailed_validation and all(field.default is attrs.NOTHING for field in fields):
+        # Nothing is optional, nothing has two names: levels, the bulk of all objects, skip the detour below.
+        return cast("Hook", generated)
+
+    def read_class(value: object, _type: object) -> object:
+        found = _object(value)
+        if None in found.values():
+            found = {name: entry for name, entry in found.items() if entry is not None}
+        for first, other, many in choices:
+            if other in found and first not in found:
+                entry = found[other]
+                found = {**found, first: [entry] if many and type(entry) is dict else entry}
+        return generated(found, cls)
+
+    return read_class
+
+
+def _tuple_of(hook: Hook, inner: object, converter: Converter) -> Hook:
+    """Return the reader of ``tuple[inner, ...]``, which comes as a list and nothing else."""
+
+    def read_list(value: object, _type: object) -> object:
+        return tuple([hook(entry, inner) for entry in _list(value)])
+
+    def explain_list(value: object, _type: object) -> object:
+        return tuple([_noted(hook, entry, inner, index) for index, entry in enumerate(_list(value))])
+
+    return explain_list if converter.detailed_validation else read_list
+
+
+def _tuple_hook(kind: object, converter: Converter) -> Hook:
+    inner = get_args(kind)[0]
+    return _tuple_of(converter.get_structure_hook(inner), inner, converter)
+
+
+def _changes_hook(cls: type[DepthChanges], converter: Converter) -> Hook:
+    """Return the reader of live changes, whose sizes are signed; everywhere else they are not."""
+    level = _class_hook(Level, converter, {**_FIELDS, "quantity": read.I128})
+    levels = _tuple_of(level, Level, converter)
+    return _class_hook(cls, converter, {"bids": levels, "asks": levels})
+
+
+def _mapping_hook(kind: object, converter: Converter) -> Hook:
+    """Return the reader of ``Mapping[K, V]``, which comes as an object."""
+    key_kind, inner = get_args(kind)
+    key_hook, hook = converter.get_structure_hook(key_kind), converter.get_structure_hook(inner)
+
+    def read_mapping(value: object, _type: object) -> object:
+        return {key_hook(key, key_kind): hook(entry, inner) for key, entry in _object(value).items()}
+
+    def explain_mapping(value: object, _type: object) -> object:
+        for key, entry in _object(value).items():
+            _noted(key_hook, key, key_kind, key)
+            _noted(hook, entry, inner, key)
+        return read_mapping(value, _type)
+
+    return explain_mapping if converter.detailed_validation else read_mapping
+
+
+def _noted(hook: Hook, value: object, kind: object, index: int | str) -> object:
+    """Read one entry of a list or mapping; a failure learns its index and ends the search."""
+    try:
+        return hook(value, kind)
+    except (*_FAILURES, BaseValidationError) as error:
+        error.add_note(IterableValidationNote("", index, kind))
+        raise
+
+
+def _is_tuple(kind: object) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _is_mapping(kind: object) -> bool:
+    return get_origin(kind) is abc.Mapping
+
+
+def _make(*, detailed: bool) -> Converter:
+    converter = make_converter(detailed_validation=detailed)
+    converter.register_structure_hook_factory(attrs.has, _class_hook)
+    converter.register_structure_hook_factory(lambda kind: kind is DepthChanges, _changes_hook)
+    converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
+    converter.register_structure_hook_factory(_is_mapping, _mapping_hook)
+    for kind, hook in _TYPES.items():
+        converter.register_structure_hook(kind, hook)
+    return converter
+
+
+_FAST = _make(detailed=False)
+_EXPLAINING = _make(detailed=True)
+
+
+def structure(value: object, kind: type[T], data: str | bytes) -> T:
+    """Turn decoded JSON into `kind`.
+
+    Args:
+      value: what :func:`parse` returned for `data`.
+      kind: a model class, or ``tuple[X, ...]`` of one.
+      data: the text that `value` came from, for the error.
+
+    Raises:
+      DecodeError: `value` does not have the shape, or a value is out of range.
+    """
+    try:
+        return _FAST.structure(value, kind)
+    except _FAILURES as error:
+        problem, path = _explain(error, value, kind)
+    raise fail(problem, data, path)
+
+
+def structure_json(data: bytes | str, kind: type[T]) -> T:
+    """Decode JSON text, for example the body of a REST answer, into `kind`.
+
+    Args:
+      data: JSON in UTF-8, or already as text.
+      kind: a model class, or ``tuple[X, ...]`` of one.
+
+    Raises:
+      DecodeError: `data` is not JSON, does not have the shape, or a value is out of range.
+    """
+    return structure(parse(data), kind, data)
+
+
+def parse(data: bytes | str) -> object:
+    """Decode JSON into Python's own types.
+
+    Raises:
+      DecodeError: not JSON, not UTF-8, too deep, or a number beyond anything sensible.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError:
+        problem = "JSON is nested too deeply"
+    except ValueError as error:
+        problem = str(error)
+    raise fail(problem, data)
+
+
+def fail(problem: str, data: bytes | str, path: str = "$") -> DecodeError:
+    """Return the error about `data`, shortened so that it can be printed whatever the data is."""
+    text = data[:_SHORT] if isinstance(data, str) else data[:_SHORT].decode(errors="backslashreplace")
+    if len(data) > _SHORT:
+        text += "..."
+    text = text.encode(errors="backslashreplace").decode()
+    return DecodeError(problem, path=path, frame=text)
+
+
+def _explain(error: Exception, value: object, kind: type[object]) -> tuple[str, str]:
+    """Return what is wrong and where: the first fault that the explaining converter finds."""
+    try:
+        _EXPLAINING.structure(value, kind)
+    except (*_FAILURES, BaseValidationError) as found:
+        error = found
+    path = "$"
+    for note in _notes(error):
+        step, value = _follow(note, value)
+        path += step
+    while isinstance(error, BaseValidationError):
+        error = error.exceptions[0]
+    return ("missing" if isinstance(error, KeyError) else str(error)), path
+
+
+def _notes(error: BaseException) -> Iterator[AttributeValidationNote | IterableValidationNote]:
+    """Yield the notes about the first fault, outermost first."""
+    for note in reversed(getattr(error, "__notes__", ())):
+        if isinstance(note, (AttributeValidationNote, IterableValidationNote)):
+            yield note
+    if isinstance(error, BaseValidationError):
+        yield from _notes(error.exceptions[0])
+
+
+def _follow(note: AttributeValidationNote | IterableValidationNote, value: object) -> tuple[str, object]:
+    """Return the step that `note` tells, as the wire spells it, and what is found there."""
+    if isinstance(note, AttributeValidationNote):
+        found = cast("dict[str, object]", value)
+        names = _WIRE_NAMES.get(note.name, (note.name,))
+        name = next((name for name in names if found.get(name) is not None), names[0])
+        return f".{name}", found.get(name)
+    if isinstance(note.index, str):
+        return f"[{show(note.index)}]", cast("dict[str, object]", value)[note.index]
+    if isinstance(value, list):
+        return f"[{note.index}]", cast("list[object]", value)[note.index]
+    return "", value  # the only entry of a list, sent without the list

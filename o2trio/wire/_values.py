@@ -1,0 +1,180 @@
+"""Strict readings of single JSON values: integers, ids, identities, sides, order types.
+
+Each reader takes a decoded JSON value (and the type that cattrs wants, which it ignores) and returns the
+model's value or raises ValueError. What fields a message has is told by ``_structure``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
+from typing import cast
+
+from ..models import Id, Identity, IdentityKind, OrderType, Side, TraderSide, normalize_id
+
+__all__ = [
+    "I128",
+    "U8",
+    "U64",
+    "U128",
+    "Hook",
+    "counter",
+    "read_bool",
+    "read_enum",
+    "read_id",
+    "read_identity",
+    "read_order_type",
+    "read_record",
+    "read_side",
+    "read_text",
+    "read_trade_id",
+    "read_trader_side",
+    "show",
+]
+
+Hook = Callable[[object, object], object]
+
+_LONGEST = 40
+"""Digits that are looked at; 2**128 has 39."""
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
+_ID_CACHE = 16_384
+"""Texts remembered; the same few markets, accounts and orders come again and again."""
+
+
+def show(value: object) -> str:
+    """Return a short text for `value`, whatever its size."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    if isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() <= 140):
+        return str(value)
+    return {type(None): "null", int: "a huge number", list: "a list", dict: "an object"}[type(value)]
+
+
+def integer(low: int, high: int) -> Callable[[object, object], int]:
+    """Return a reader of integers from `low` to `high`: JSON integers, or text of decimal digits."""
+
+    def read(value: object, _type: object) -> int:
+        if type(value) is str:
+            digits = value.removeprefix("-")
+            if not (digits.isdigit() and digits.isascii()) or len(digits) > _LONGEST:
+                raise ValueError(f"expected an integer as text, not {show(value)}")
+            number = int(value)
+        elif type(value) is int:
+            number = value
+        else:
+            raise ValueError(f"expected an integer, not {show(value)}")
+        if low <= number <= high:
+            return number
+        raise ValueError(f"expected an integer from {low} to {high}, not {show(value)}")
+
+    return read
+
+
+U8 = integer(0, 2**8 - 1)
+U64 = integer(0, 2**64 - 1)
+U128 = integer(0, 2**128 - 1)
+I128 = integer(1 - 2**128, 2**128 - 1)
+"""A signed difference of two unsigned 128-bit sizes."""
+
+
+def counter(value: object, type_: object) -> int:
+    """Read an unsigned 64-bit integer that may also be hexadecimal text with ``0x``."""
+    if type(value) is str and _HEXADECIMAL.fullmatch(value):
+        return int(value, 16)
+    return U64(value, type_)
+
+
+def read_text(value: object, _type: object) -> str:
+    """Read text and nothing else."""
+    if type(value) is str:
+        return value
+    raise ValueError(f"expected text, not {show(value)}")
+
+
+def read_trade_id(value: object, _type: object) -> str:
+    """Read an opaque trade id, which some services send as an integer."""
+    if type(value) is int:
+        return str(U128(value, int))
+    return read_text(value, str)
+
+
+def read_bool(value: object, _type: object) -> bool:
+    """Read true or false and nothing else."""
+    if type(value) is bool:
+        return value
+    raise ValueError(f"expected true or false, not {show(value)}")
+
+
+def read_enum(value: object, type_: object) -> object:
+    """Read a member of the enumeration `type_` by its exact text."""
+    return cast("type[Enum]", type_)(read_text(value, str))
+
+
+_known_id = lru_cache(_ID_CACHE)(normalize_id)
+
+
+def read_id(value: object, _type: object) -> Id:
+    """Read a 32-byte id, normalised."""
+    if type(value) is str:
+        return _known_id(value)
+    raise ValueError(f"expected an id, not {show(value)}")
+
+
+_known_identity = lru_cache(_ID_CACHE)(Identity)
+
+
+def read_identity(value: object, _type: object) -> Identity:
+    """Read ``{"Address": id}`` or ``{"ContractId": id}``."""
+    if type(value) is dict:
+        for kind in IdentityKind:
+            if kind.value in value:
+                return _known_identity(kind, read_id(value[kind.value], Id))
+    raise ValueError(f"expected an Address or a ContractId, not {show(value)}")
+
+
+def read_side(value: object, _type: object) -> Side:
+    """Read a side in any letter case."""
+    try:
+        return Side(read_text(value, str).lower())
+    except ValueError:
+        raise ValueError(f"expected buy or sell, not {show(value)}") from None
+
+
+def read_trader_side(value: object, _type: object) -> TraderSide | None:
+    """Read an account's role; a role nobody knows is None."""
+    return next((role for role in TraderSide if role.value == value), None)
+
+
+_PLAIN_TYPES = {name: OrderType(name) for name in ("Spot", "PostOnly", "FillOrKill", "Market")}
+
+
+def read_order_type(value: object, _type: object) -> OrderType:
+    """Read an order type; unknown names and shapes survive with their name."""
+    if type(value) is str:
+        return _PLAIN_TYPES.get(value) or OrderType(value)
+    if type(value) is not dict or not value:
+        raise ValueError(f"expected an order type, not {show(value)}")
+    name, content = next(iter(value.items()))
+    match name, content:
+        case "Limit", [price, timestamp]:
+            return OrderType(name, price=U64(price, int), timestamp=U64(timestamp, int))
+        case "BoundedMarket", {"max_price": highest, "min_price": lowest}:
+            return OrderType(name, max_price=U64(highest, int), min_price=U64(lowest, int))
+        case _:
+            return OrderType(name)
+
+
+def read_record(value: object, _type: object) -> Mapping[str, object]:
+    """Read any object and make it immutable at every depth."""
+    if type(value) is dict:
+        return MappingProxyType({key: _freeze(entry) for key, entry in value.items()})
+    raise ValueError(f"expected an object, not {show(value)}")
+
+
+def _freeze(value: object) -> object:
+    if type(value) is dict:
+        return read_record(value, dict)
+    return tuple(_freeze(entry) for entry in value) if type(value) is list else value
