@@ -1,0 +1,333 @@
+"""One WebSocket: trio-websocket with its known faults repaired.
+
+What each fault is and where its repair sits:
+
+- ``ping()`` never returns once the link is dead: there is no ping here. :attr:`Link.last_inbound` shows
+  silence, and the caller acts on it.
+- A handshake that meets the end of the stream waits for ever: the stream raises instead, until upgraded.
+- A refusal is only seen once its body is complete: it is read from the bytes that came, however it ended.
+- A cancelled send leaves half a frame on a stream that looks healthy: such a stream is closed on the spot.
+- Closing waits without bound, and leaves the socket open if the peer closed first: :meth:`Link.aclose`.
+- A queue of one message stops pongs as soon as somebody reads slowly: the queue is longer.
+- A ping during closing, and other errors of the protocol engine, kill the reader task and its nursery: the
+  reader's error is kept and raised by :meth:`Link.receive`, and whoever waits for the reader is woken.
+- A message too large looks like an ordinary closure: it becomes :exc:`MessageTooBig`.
+- Reads of 4 KiB are slow for large snapshots: reads are larger.
+
+No reconnecting, no heartbeat and no decoding here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import cast
+from urllib.parse import urlsplit
+
+import h11
+import trio
+import trio_websocket
+from wsproto.utilities import ProtocolError
+
+from .._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
+from .._network import NetworkConfig, Options
+from ._backoff import parse_retry_after
+from ._dialer import open_stream
+
+__all__ = ["Link", "open_link"]
+
+_log = logging.getLogger("o2trio.transport")
+
+_READ_BYTES = 16 * 1024
+_QUEUED_MESSAGES = 64
+_ANSWER_BYTES = 32 * 1024
+"""How much of an answer to the handshake is read before it is taken for nonsense."""
+_BODY_CHARACTERS = 200
+_UPGRADED = re.compile(rb"HTTP/1\.\d 101\b.*?\r?\n\r?\n", re.DOTALL)
+_TOO_BIG = "Exceeded maximum message size"
+"""How trio-websocket words its own 1009, which the peer may send too."""
+
+_NONSENSE = (ProtocolError, h11.ProtocolError, trio_websocket.ConnectionRejected, UnicodeError)
+"""What the reader dies of when the peer breaks the rules."""
+
+
+class Link:
+    """One open WebSocket. One task may send and one may receive; made by :func:`open_link`."""
+
+    def __init__(
+        self, connection: trio_websocket.WebSocketConnection, wire: _Wire, reader: _Reader, options: Options
+    ) -> None:
+        self._connection = connection
+        self._wire = wire
+        self._reader = reader
+        self._options = options
+
+    @property
+    def last_inbound(self) -> float:
+        """When the last bytes arrived, by :func:`trio.current_time`; at first, when the stream was opened."""
+        return self._wire.last_inbound
+
+    async def receive(self) -> str | bytes:
+        """Wait for the next message.
+
+        Messages that arrived before the end are delivered first. A cancelled call loses none. Up to 64
+        messages may wait unread; while more do, nothing is read from the network and no ping answered.
+
+        Returns:
+          text, or bytes of a binary message.
+
+        Raises:
+          LinkClosed: the WebSocket ended; the error carries the close code.
+          MessageTooBig: a message was larger than ``Options.max_message_bytes``.
+        """
+        try:
+            return await self._connection.get_message()
+        except trio_websocket.ConnectionClosed:
+            raise await self._ending() from None
+
+    async def send(self, text: str) -> None:
+        """Send one text message.
+
+        A call that is cancelled while its bytes are on their way ends the link, because half a frame may be
+        out; one that is cancelled before that does no harm.
+
+        Raises:
+          LinkClosed, MessageTooBig: as from :meth:`receive`.
+        """
+        if self._reader.ended.is_set():
+            raise await self._ending()
+        try:
+            await self._connection.send_message(text)
+        except trio_websocket.ConnectionClosed:
+            raise await self._ending() from None
+
+    async def aclose(self) -> None:
+        """Close, politely for at most ``Options.close_timeout``; at once if cancelled. Does not raise."""
+        try:
+            with self._reader.needed(self._options.close_timeout):
+                await self._connection.aclose()
+        finally:
+            # After the peer's own close, and on most errors, trio-websocket leaves the stream open.
+            await trio.aclose_forcefully(self._wire)
+
+    async def _ending(self) -> Exception:
+        """Return the error that tells why there is nothing more."""
+        if self._connection.closed is None:
+            # Only a reader that dies closes the channel without giving a reason.
+            await self._reader.ended.wait()
+        closed = self._connection.closed
+        if closed is None:
+            return self._reader.error()
+        if closed.code == 1009 and (closed.reason or "").startswith(_TOO_BIG):
+            limit = self._options.max_message_bytes
+            return MessageTooBig(
+                f"the server sent a message of more than {limit} bytes; raise Options.max_message_bytes"
+            )
+        return LinkClosed(closed.code, closed.reason or "")
+
+
+@asynccontextmanager
+async def open_link(config: NetworkConfig, options: Options) -> AsyncIterator[Link]:
+    """Open the WebSocket of `config` and close it on leaving.
+
+    Errors of the body pass through as they are, never in an exception group. Closing is bounded as in
+    :meth:`Link.aclose`; a cancelled body closes the stream at once.
+
+    Raises:
+      OSError: no connection; among them ``ssl.SSLCertVerificationError``.
+      ConnectTimeout: not open within ``Options.connect_timeout``.
+      HandshakeRejected: the server answered with an HTTP status instead of an upgrade.
+      LinkClosed: the server hung up during the handshake or broke the protocol.
+    """
+    async with _Background() as nursery:
+        link = await _connect(config, options, _Reader(nursery))
+        try:
+            yield link
+        finally:
+            await link.aclose()
+
+
+async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> Link:
+    wire: _Wire | None = None
+    connection: trio_websocket.WebSocketConnection | None = None
+    with reader.needed(options.connect_timeout):
+        wire = _Wire(await open_stream(config, config.websocket_url))
+        host, resource = _target(config.websocket_url)
+        try:
+            connection = await trio_websocket.wrap_client_stream(
+                # Of the nursery it takes, trio-websocket only calls start_soon, with its reader task.
+                cast(trio.Nursery, reader),
+                # The annotation names sockets; any stream will do, says the documentation.
+                cast(trio.SocketStream, wire),
+                host,
+                resource,
+                message_queue_size=_QUEUED_MESSAGES,
+                max_message_size=options.max_message_bytes,
+                receive_buffer_size=_READ_BYTES,
+            )
+        finally:
+            if connection is None:
+                await trio.aclose_forcefully(wire)
+    if wire is not None and connection is not None:
+        return Link(connection, wire, reader, options)
+    refusal = None if wire is None else _refusal(bytes(wire.answer))
+    if refusal is not None:
+        raise refusal
+    if reader.ended.is_set():
+        raise reader.error()
+    raise ConnectTimeout(f"no WebSocket to {config.websocket_url} within {options.connect_timeout:g} s")
+
+
+def _target(url: str) -> tuple[str, str]:
+    """Return the Host header and the request target for `url`."""
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return parts.netloc.rpartition("@")[2], (parts.path or "/") + query
+
+
+def _refusal(answer: bytes) -> HandshakeRejected | None:
+    """Read an HTTP refusal out of what the server sent, complete or not; None if there is none."""
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="GET", target="/", headers=[("Host", "o2")]))
+    parser.send(h11.EndOfMessage())
+    parser.receive_data(answer)
+    response: h11.Response | None = None
+    body = b""
+    try:
+        while isinstance(event := parser.next_event(), (h11.Response, h11.InformationalResponse, h11.Data)):
+            if isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+    except h11.RemoteProtocolError:
+        _log.debug("the answer to the handshake is no HTTP from some point on")
+    if response is None:
+        return None
+    retry_after = dict(response.headers).get(b"retry-after", b"").decode("latin-1")
+    text = " ".join(body.decode("utf-8", "replace").split())
+    return HandshakeRejected(
+        response.status_code, retry_after=parse_retry_after(retry_after), body=text[:_BODY_CHARACTERS]
+    )
+
+
+class _Background:
+    """A nursery for the reader that never touches the error of the body, so it stays bare."""
+
+    async def __aenter__(self) -> trio.Nursery:
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        return self._nursery
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Shielded, a cancellation from outside cannot take the place of the body's error. The reader never
+        # blocks against cancellation, so this ends at once.
+        self._nursery.cancel_scope.shield = True
+        self._nursery.cancel_scope.cancel()
+        await self._manager.__aexit__(None, None, None)
+
+
+class _Reader:
+    """Stands where trio-websocket wants a nursery: runs its reader task and keeps the error it dies of.
+
+    Attributes:
+      ended: set when the reader has stopped, for whatever reason.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.ended = trio.Event()
+        self._nursery = nursery
+        self._fault: Exception | None = None
+        self._scope = trio.CancelScope()
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run, task, name="o2trio WebSocket reader")
+
+    async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except Exception as fault:  # noqa: BLE001 - nothing is hushed up: `receive` raises what is kept here
+            self._fault = fault
+        finally:
+            self.ended.set()
+            self._scope.cancel()
+
+    @contextmanager
+    def needed(self, seconds: float) -> Iterator[None]:
+        """Leave the block after `seconds`, or when the reader ends: waiting for it is pointless then."""
+        with trio.move_on_after(seconds) as self._scope:
+            if self.ended.is_set():
+                self._scope.cancel()
+            yield
+
+    def error(self) -> Exception:
+        """Return the reader's end as one of our errors; a bug in it stays what it is."""
+        fault = self._fault or LinkClosed(1006)
+        if isinstance(fault, _NONSENSE):
+            # Reporting a bad answer fails itself, as only a server may report; the first error says more.
+            first: BaseException = fault
+            while first.__context__ is not None:
+                first = first.__context__
+            return LinkClosed(1002, f"the server broke the protocol: {first}")
+        return fault
+
+
+class _Wire(trio.abc.Stream):
+    """The byte stream below the WebSocket.
+
+    Attributes:
+      last_inbound: when bytes last arrived.
+      answer: what the server sent until the upgrade, for reading a refusal.
+    """
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.last_inbound = trio.current_time()
+        self.answer = bytearray()
+        self._stream = stream
+        self._upgraded = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        with self._early_end():
+            data = bytes(await self._stream.receive_some(max_bytes))
+        if data:
+            self.last_inbound = trio.current_time()
+        if not self._upgraded:
+            self.answer += data
+            self._upgraded = _UPGRADED.match(self.answer) is not None
+            if not self._upgraded and (not data or len(self.answer) > _ANSWER_BYTES):
+                what = "sent an endless answer to" if data else "hung up during"
+                raise LinkClosed(1006, f"the server {what} the handshake")
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        # A cancellation that is already there must not count as one that tore a frame.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        whole = False
+        with self._early_end():
+            try:
+                await self._stream.send_all(data)
+                whole = True
+            finally:
+                if not whole:
+                    await trio.aclose_forcefully(self._stream)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    @contextmanager
+    def _early_end(self) -> Iterator[None]:
+        # trio-websocket takes a broken stream for an ordinary end, on which its handshake waits for ever;
+        # any other error ends its reader, and that is noticed.
+        try:
+            yield
+        except trio.BrokenResourceError as error:
+            if self._upgraded:
+                raise
+            raise LinkClosed(1006, f"the connection broke during the handshake: {error}") from error
