@@ -1,0 +1,62 @@
+"""A nursery out of which one error comes as that error, never as an exception group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+import trio
+
+__all__ = ["BareNursery"]
+
+
+class BareNursery:
+    """An async context manager like :func:`trio.open_nursery`, with two differences.
+
+    Its tasks are cancelled when the body ends, however it ends. And what comes out is one bare error: an
+    exit (``KeyboardInterrupt``, ``SystemExit``) if there is one, else the body's own, else the first of a
+    task.
+    """
+
+    async def __aenter__(self) -> trio.Nursery:
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        return self._nursery
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._nursery.cancel_scope.cancel()
+        # An error of the body stays out of the nursery, which would take a group of errors apart.
+        try:
+            if not isinstance(error, Exception):
+                return await self._manager.__aexit__(kind, error, traceback)
+            await self._manager.__aexit__(None, None, None)
+            return False
+        except (BaseExceptionGroup, trio.Cancelled) as raised:
+            found = list(_leaves(raised))
+        if isinstance(error, Exception):
+            found.append(error)
+        chosen = min(found, key=lambda each: (_rank(each), each is not error))
+        if chosen is error:
+            return False
+        context = chosen.__context__
+        try:
+            raise chosen
+        finally:
+            # What the error was raised from in its own task, not what the body was doing.
+            chosen.__context__ = context
+
+
+def _rank(error: BaseException) -> int:
+    if isinstance(error, trio.Cancelled):
+        return 2
+    return 1 if isinstance(error, Exception) else 0
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

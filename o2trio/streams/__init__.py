@@ -1,0 +1,55 @@
+"""The heart: topics, their state machine, routing, buffers and books. No sockets, no clock of its own."""
+
+from ._book import DepthBook
+from ._events import (
+    ConnectionDown,
+    ConnectionGivenUp,
+    ConnectionUp,
+    Event,
+    EventsMissed,
+    FrameIgnored,
+    ServerMessage,
+    TopicBroken,
+    TopicRefused,
+    TopicRestored,
+    TopicStale,
+)
+from ._feed import EventFeed
+from ._hub import Hub
+from ._machine import QUIET, SNAPSHOT_FIRST, Action, State, Step
+from ._mailbox import Mailbox
+from ._port import Port
+from ._subscription import Subscription, SubscriptionStatistics
+from ._topic import Host, Topic
+from ._topics import MAX_IDENTITIES, TopicKey, identity_keys
+
+__all__ = [
+    "MAX_IDENTITIES",
+    "QUIET",
+    "SNAPSHOT_FIRST",
+    "Action",
+    "ConnectionDown",
+    "ConnectionGivenUp",
+    "ConnectionUp",
+    "DepthBook",
+    "Event",
+    "EventFeed",
+    "EventsMissed",
+    "FrameIgnored",
+    "Host",
+    "Hub",
+    "Mailbox",
+    "Port",
+    "ServerMessage",
+    "State",
+    "Step",
+    "Subscription",
+    "SubscriptionStatistics",
+    "Topic",
+    "TopicBroken",
+    "TopicKey",
+    "TopicRefused",
+    "TopicRestored",
+    "TopicStale",
+    "identity_keys",
+]

@@ -1,0 +1,94 @@
+"""All topics of one client: finds or places the topic that a consumer needs.
+
+A demand goes onto the first connection whose slot for it is free. If none is, a further connection is
+opened: a live server subscription is never disturbed to make room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .._errors import TooManyConnections
+from ..wire import AnyUpdate
+from ._mailbox import Mailbox
+from ._port import Port
+from ._topic import Host, Topic
+from ._topics import TopicKey
+
+__all__ = ["Hub"]
+
+
+class Hub:
+    """The ports of one client, and who is subscribed to what."""
+
+    def __init__(self, host: Host) -> None:
+        self.ports: list[Port] = []
+        self._host = host
+        self._numbers = 0
+
+    @property
+    def topics(self) -> list[Topic]:
+        """All topics, in the order of their connections."""
+        return [topic for port in self.ports for topic in port.slots.values()]
+
+    def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey]) -> None:
+        """Let `mailbox` consume the topics of `keys`, which are created where they do not exist.
+
+        Raises:
+          TooManyConnections: there is no room; `mailbox` is attached to nothing then.
+        """
+        try:
+            for key in keys:
+                self._find(key).join(mailbox)
+        except TooManyConnections:
+            self.detach(mailbox)
+            raise
+        if not mailbox.pending:
+            mailbox.opened.set()
+
+    def detach(self, mailbox: Mailbox[AnyUpdate]) -> None:
+        """Take `mailbox` off all topics; the last one to leave a topic ends it."""
+        for topic in self.topics:
+            topic.leave(mailbox)
+
+    def retire(self, port: Port) -> bool:
+        """Forget `port` if it carries nothing; return whether it is forgotten."""
+        if not port.slots and port in self.ports:
+            self.ports.remove(port)
+        return port not in self.ports
+
+    def give_up(self, port: Port, error: Callable[[], Exception]) -> None:
+        """Forget `port` and end all its topics with `error()`."""
+        self.ports.remove(port)
+        port.give_up(error)
+
+    def close(self) -> None:
+        """End all topics in good order."""
+        for topic in self.topics:
+            topic.fail(None)
+
+    def _find(self, key: TopicKey) -> Topic:
+        free: Port | None = None
+        for port in self.ports:
+            holder = port.slots.get(key.slot)
+            if holder is not None and holder.key == key:
+                return holder
+            if holder is None and free is None:
+                free = port
+        port = free or self._grow(key)
+        topic = Topic(key, self._host, port)
+        port.place(topic)
+        return topic
+
+    def _grow(self, key: TopicKey) -> Port:
+        limit = self._host.options.max_connections
+        if len(self.ports) >= limit:
+            raise TooManyConnections(
+                f"{key} needs a connection of its own and all {limit} are in use: leave another stream, "
+                "give several accounts to one stream, or raise Options.max_connections"
+            )
+        self._numbers += 1
+        port = Port(self._numbers, self._host)
+        self.ports.append(port)
+        self._host.run_connection(port)
+        return port

@@ -1,0 +1,219 @@
+"""One consumer's bounded buffer, and what happens when it is full.
+
+The buffer never blocks its producer. When it is full, the kind of stream decides (design, section 6):
+a depth backlog becomes one snapshot of the current book, made when it is asked for; views, nonces,
+balances and orders keep the latest of each thing; trades and events end in a gap mark, behind which
+nothing is kept until the consumer has read up to it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from ..models import Origin, Update
+from ..wire import AnyUpdate
+from ._topics import Behaviour, EntryKey
+
+__all__ = ["Mailbox", "Source", "conflate"]
+
+T = TypeVar("T")
+
+
+class Source(Protocol[T]):
+    """What a mailbox asks of the stream that fills it."""
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a backlog may be replaced by the :meth:`current` state."""
+        ...
+
+    def current(self) -> T:
+        """Return the whole state as one snapshot."""
+        ...
+
+    def gap(self) -> T:
+        """Return the empty item that marks a gap."""
+        ...
+
+    def conflated(self, items: list[T]) -> list[T] | None:
+        """Return fewer items that end in the same state, or None if every item matters."""
+        ...
+
+
+def conflate(behaviour: Behaviour, items: list[AnyUpdate], limit: int) -> list[AnyUpdate] | None:
+    """Return updates that say the latest of each thing in `items`, in the order of its last change.
+
+    The last gap mark stays where it is: nothing from before it is told after it. At most one update per
+    key remains on either side; None if the kind cannot be conflated or more than `limit` entries of one
+    side would be left.
+    """
+    if behaviour.entries is None or behaviour.join is None:
+        return None
+    marks = [index for index, item in enumerate(items) if item.origin is Origin.GAP]
+    cut = marks[-1] if marks else len(items)
+    result: list[AnyUpdate] = []
+    for part in (items[:cut], items[cut : cut + 1], items[cut + 1 :]):
+        told = [item for item in part if item.origin is not Origin.GAP]
+        if part and not told:
+            result.append(part[-1])
+        latest: dict[EntryKey, object] = {}
+        for item in told:
+            for key, entry in behaviour.entries(item):
+                latest.pop(key, None)
+                latest[key] = entry
+        if len(latest) > limit:
+            return None
+        if latest:
+            result += behaviour.join(told[-1], list(latest.values()))
+    return result
+
+
+class Mailbox(Generic[T]):
+    """A bounded buffer with one producer side and any number of receiving tasks.
+
+    Attributes:
+      opened: set when every topic behind it has its request on the wire and its first snapshot, or
+        when it has ended.
+      delivered, conflated, backfilled, gaps: counters for statistics.
+      last_item_time: when the last item was put in, on the Trio clock.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_buffer",
+        "_capacity",
+        "_error",
+        "_mark",
+        "arrived",
+        "backfilled",
+        "conflated",
+        "delivered",
+        "ended",
+        "gaps",
+        "last_item_time",
+        "opened",
+        "pending",
+    )
+
+    def __init__(self, capacity: int) -> None:
+        self._buffer: deque[T] = deque()
+        self._capacity = capacity
+        self._behind: Source[T] | None = None
+        self._mark: T | None = None
+        self._error: Callable[[], Exception] | None = None
+        self.ended = False
+        self.arrived = trio.lowlevel.ParkingLot()
+        self.opened = trio.Event()
+        self.pending = 0
+        self.delivered = self.conflated = self.backfilled = self.gaps = 0
+        self.last_item_time: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._buffer) + (self._behind is not None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`pop` has an item."""
+        return bool(self._buffer) or self._behind is not None
+
+    # -- the producer's side --------------------------------------------------------------------
+
+    def push(self, item: T, source: Source[T], now: float) -> None:
+        """Add `item`; if there is no room, apply the overflow rule of `source`."""
+        if self.ended:
+            return
+        self.last_item_time = now
+        if self._mark is not None:
+            self.conflated += 1
+            return
+        if self._behind is not None:
+            if not (isinstance(item, Update) and item.origin is Origin.SNAPSHOT):
+                self.conflated += 1
+                return
+            self._behind = None
+        if len(self._buffer) < self._capacity:
+            self._buffer.append(item)
+        else:
+            self._overflow(item, source)
+        self.arrived.unpark()
+
+    def _overflow(self, item: T, source: Source[T]) -> None:
+        if source.has_state:
+            self.conflated += len(self._buffer) + 1
+            self._buffer.clear()
+            self._behind = source
+            return
+        fewer = source.conflated([*self._buffer, item])
+        if fewer is not None and len(fewer) < self._capacity:
+            self.conflated += len(self._buffer) + 1 - len(fewer)
+            self._buffer = deque(fewer)
+            return
+        self.conflated += 1
+        self._mark = source.gap()
+        self._buffer.append(self._mark)
+
+    def settle(self) -> None:
+        """Put the snapshot that a backlog became into the buffer now, while it is still true."""
+        if self._behind is not None:
+            self._buffer.append(self._behind.current())
+            self._behind = None
+            self.arrived.unpark()
+
+    def opened_one(self) -> None:
+        """Count one topic as open; with the last one the consumer may go on."""
+        self.pending -= 1
+        if not self.pending:
+            self.opened.set()
+
+    def end(self, error: Callable[[], Exception] | None = None) -> None:
+        """Let receivers have what is buffered, then the end of the stream, or `error()` if given."""
+        if not self.ended:
+            self.settle()
+            self.ended = True
+            self._error = error
+            self.opened.set()
+            self.arrived.unpark_all()
+
+    # -- the consumer's side --------------------------------------------------------------------
+
+    def pop(self) -> T:
+        """Return the next item. Only if :attr:`ready`."""
+        if self._buffer:
+            item = self._buffer.popleft()
+            if item is self._mark:
+                self._mark = None
+        else:
+            assert self._behind is not None
+            item = self._behind.current()
+            self._behind = None
+        self.delivered += 1
+        if isinstance(item, Update):
+            self.backfilled += item.origin is Origin.BACKFILL
+            self.gaps += item.origin is Origin.GAP
+        return item
+
+    def failure(self) -> Exception:
+        """Return what a receiver gets once the buffer is empty and the mailbox has ended."""
+        return trio.EndOfChannel() if self._error is None else self._error()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the stream ended with an error."""
+        return self._error is not None
+
+    def clear(self) -> None:
+        """Forget what is buffered."""
+        self._buffer.clear()
+        self._behind = self._mark = None
+
+    def reset(self) -> None:
+        """Make ready for another try at opening, whatever came of the last one."""
+        self.clear()
+        self.pending = 0
+        self.ended = False
+        self._error = None
+        self.opened = trio.Event()

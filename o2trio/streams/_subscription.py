@@ -1,0 +1,222 @@
+"""The receive end that a consumer holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import attrs
+import trio
+
+from .._errors import InvalidRequest
+from ._mailbox import Mailbox
+
+__all__ = ["Subscription", "SubscriptionStatistics"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+_TURN = 64
+"""Items that a receiver gets before other tasks have their turn."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class SubscriptionStatistics:
+    """What one subscription has seen.
+
+    Attributes:
+      delivered: items received by the consumer.
+      buffered: items waiting for it.
+      conflated: items replaced by a later state, or missing behind a gap mark, because the consumer was
+        slow.
+      backfilled: received items that were read over REST after a break.
+      gaps: received gap marks.
+      last_item_time: when the last item arrived, on Trio's clock; None before the first.
+    """
+
+    delivered: int
+    buffered: int
+    conflated: int
+    backfilled: int
+    gaps: int
+    last_item_time: float | None
+
+
+class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
+    """The items of one stream, in order. Made by the ``stream_*`` methods, never directly.
+
+    Use it in any of three ways: ``async with subscription as items: async for item in items``; or
+    ``async for item in subscription`` alone, which subscribes with the first item and releases the
+    subscription when the loop is left and the object collected; or hand it to a task.
+
+    Two tasks receiving from one subscription share its items, as with Trio's channels. For a copy of
+    all items call ``stream_*`` again: it costs no second server subscription.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox[T_co],
+        subscribe: Callable[[], Awaitable[None]],
+        release: Callable[[], None],
+        soon: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._mailbox = mailbox
+        self._subscribe = subscribe
+        self._release = release
+        self._soon = soon
+        self._starting = trio.Lock()
+        self._started = False
+        self._closed = False
+        self._turn = 0
+
+    async def __aenter__(self) -> Self:
+        """Subscribe; return once the request is on the wire and, for depth, the first snapshot is here.
+
+        Raises:
+          SubscriptionRejected: the exchange refused.
+          SubscriptionTimeout: a depth stream got no snapshot in time.
+          O2ConnectionLost: no connection, and no further attempts.
+          UnknownMarket, TooManyConnections, RequestFailed, ApiError: see there.
+
+        If cancelled, the subscription is not made, and may be entered again.
+        """
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def receive(self) -> T_co:
+        """Return the next item, waiting for it if need be.
+
+        Every call checks for cancellation, and a cancelled call loses no item. Other tasks get their turn
+        whenever the buffer is empty, and at the latest after 64 items.
+
+        Raises:
+          trio.EndOfChannel: the client was closed, and the buffer is empty.
+          trio.ClosedResourceError: this subscription was closed.
+          O2ConnectionLost, SubscriptionRejected, SubscriptionTimeout: the stream is over, and the buffer
+            is empty; so says every further call.
+        """
+        if not self._started:
+            await self._start()
+        mailbox = self._mailbox
+        self._turn += 1
+        if mailbox.ready and self._turn < _TURN:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        elif mailbox.ready or mailbox.ended or self._closed:
+            self._turn = 0
+            await trio.lowlevel.checkpoint()
+        while not mailbox.ready:
+            if self._closed:
+                raise trio.ClosedResourceError
+            if mailbox.ended:
+                raise mailbox.failure()
+            self._turn = 0
+            await mailbox.arrived.park()
+        return mailbox.pop()
+
+    def receive_nowait(self) -> T_co:
+        """Return the next item if there is one.
+
+        Raises:
+          trio.WouldBlock: there is none yet.
+          InvalidRequest: not subscribed yet; enter the subscription first.
+
+        Otherwise as :meth:`receive`.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError
+        if not self._started:
+            raise InvalidRequest("not subscribed yet: enter the subscription with 'async with' first")
+        if self._mailbox.ready:
+            return self._mailbox.pop()
+        if self._mailbox.ended:
+            raise self._mailbox.failure()
+        raise trio.WouldBlock
+
+    def batches(self) -> AsyncIterator[list[T_co]]:
+        """Yield lists of everything that is there, at least one item each, until the stream ends.
+
+        Cancellation and errors as in :meth:`receive`.
+        """
+        return _Batches(self, self._mailbox)
+
+    def close(self) -> None:
+        """Leave the stream at once; the server subscription ends if this was its last consumer.
+
+        What is buffered is dropped. Tasks waiting in :meth:`receive` get ``trio.ClosedResourceError``.
+        """
+        if not self._closed:
+            self._closed = True
+            self._release()
+            self._mailbox.clear()
+            self._mailbox.opened.set()
+            self._mailbox.arrived.unpark_all()
+
+    async def aclose(self) -> None:
+        """Do as :meth:`close`, then let other tasks run."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> SubscriptionStatistics:
+        """Return counters of what this subscription has seen so far."""
+        mailbox = self._mailbox
+        return SubscriptionStatistics(
+            delivered=mailbox.delivered,
+            buffered=len(mailbox),
+            conflated=mailbox.conflated,
+            backfilled=mailbox.backfilled,
+            gaps=mailbox.gaps,
+            last_item_time=mailbox.last_item_time,
+        )
+
+    def __del__(self) -> None:
+        # A loop over a bare ``stream_*`` call was left. This may run anywhere, even in another thread,
+        # so the release itself is left to the client's own thread.
+        if not getattr(self, "_closed", True):
+            self._soon(self._release)
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if self._closed:
+                raise trio.ClosedResourceError
+            if self._started:
+                return
+            try:
+                await self._subscribe()
+                if not self._closed:
+                    await self._mailbox.opened.wait()
+                if self._closed:
+                    # Closed by another task meanwhile.
+                    raise trio.ClosedResourceError
+            except BaseException:
+                self._release()
+                self._mailbox.reset()
+                raise
+            self._started = True
+        if self._mailbox.failed and not self._mailbox.ready:
+            self._release()
+            raise self._mailbox.failure()
+
+
+class _Batches(Generic[T_co]):
+    # No async generator: such a one, left in the middle, would wait for the garbage collector and warn.
+
+    def __init__(self, subscription: Subscription[T_co], mailbox: Mailbox[T_co]) -> None:
+        self._subscription = subscription
+        self._mailbox = mailbox
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[T_co]:
+        try:
+            batch = [await self._subscription.receive()]
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+        while self._mailbox.ready:
+            batch.append(self._mailbox.pop())
+        return batch

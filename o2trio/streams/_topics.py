@@ -1,0 +1,199 @@
+"""What a server subscription is about, and how each kind of stream behaves.
+
+A *topic* is one server subscription. Its key says what it carries, its slot what the server keeps only
+one of per socket; the same slot routes inbound frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, cast
+
+import attrs
+
+from ..models import (
+    Balance,
+    BalanceUpdate,
+    DepthUpdate,
+    Id,
+    Identity,
+    NonceUpdate,
+    Order,
+    OrderUpdate,
+    Origin,
+    TradeUpdate,
+)
+from ..wire import AnyUpdate, Frequency, Kind, subscribe, unsubscribe
+
+__all__ = ["BEHAVIOURS", "MAX_IDENTITIES", "Behaviour", "Slot", "TopicKey", "identity_keys", "without_former"]
+
+MAX_IDENTITIES = 10
+"""Identities that one subscription may name; a limit of the exchange."""
+
+
+class Slot(NamedTuple):
+    """What the server keeps one subscription of per socket, and where a frame of that socket belongs."""
+
+    kind: Kind
+    market_id: Id | None
+
+
+@attrs.frozen(slots=True, cache_hash=True)
+class TopicKey:
+    """What one server subscription carries.
+
+    Attributes:
+      kind: the stream.
+      market_id: for depth, depth view and trades.
+      precision: level of price grouping, for depth and depth view.
+      frequency: for depth view.
+      identities: 1 to 10, for orders, balances and nonce.
+    """
+
+    kind: Kind
+    market_id: Id | None = None
+    precision: int | None = None
+    frequency: Frequency | None = None
+    identities: tuple[Identity, ...] = ()
+
+    @property
+    def slot(self) -> Slot:
+        """The slot that the topic takes on its socket."""
+        return Slot(self.kind, self.market_id)
+
+    def subscribe_frame(self) -> str:
+        """Return the request that starts the subscription."""
+        return subscribe(
+            self.kind,
+            market_id=self.market_id,
+            precision=self.precision,
+            frequency=self.frequency,
+            identities=self.identities,
+        )
+
+    def unsubscribe_frame(self) -> str:
+        """Return the request that ends it."""
+        return unsubscribe(self.kind, market_id=self.market_id, identities=self.identities)
+
+    def __str__(self) -> str:
+        words = [self.kind.value.replace("_", " ")]
+        if self.market_id is not None:
+            words.append(f"of {self.market_id}")
+        if self.precision is not None:
+            words.append(f"at precision {self.precision}")
+        if self.frequency is not None:
+            words.append(f"every {self.frequency}")
+        if self.identities:
+            words.append("of " + ", ".join(map(str, self.identities)))
+        return " ".join(words)
+
+
+EntryKey = object
+"""What makes two entries of a stream say something about the same thing."""
+
+
+@attrs.frozen(slots=True)
+class Behaviour:
+    """How one kind of stream behaves.
+
+    Attributes:
+      starts_with_snapshot: the first message after a subscription is the whole state.
+      gap: makes the empty update that marks a gap; None if a snapshot mends every break.
+      entries: splits an update into (key, entry) pairs of which only the latest of a key matters; None
+        if every item matters.
+      join: makes an update of such entries, taking the rest from the newest update.
+    """
+
+    starts_with_snapshot: bool
+    gap: Callable[[TopicKey, int], AnyUpdate] | None = None
+    entries: Callable[[AnyUpdate], Iterable[tuple[EntryKey, object]]] | None = None
+    join: Callable[[AnyUpdate, list[object]], list[AnyUpdate]] | None = None
+
+
+def _market(key: TopicKey) -> Id:
+    assert key.market_id is not None
+    return key.market_id
+
+
+def _last(_newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
+    return [entry for entry in entries if isinstance(entry, (DepthUpdate, NonceUpdate))]
+
+
+def _order_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+    assert isinstance(update, OrderUpdate)
+    return ((order.order_id, order) for order in update.orders)
+
+
+def _join_orders(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
+    assert isinstance(newest, OrderUpdate)
+    return [attrs.evolve(newest, orders=tuple(cast(list[Order], entries)))] if entries else []
+
+
+def _balance_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+    assert isinstance(update, BalanceUpdate)
+    return (((entry.identity, entry.asset_id), entry) for entry in update.balance)
+
+
+def _join_balances(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
+    assert isinstance(newest, BalanceUpdate)
+    return [attrs.evolve(newest, balance=tuple(cast(list[Balance], entries)))] if entries else []
+
+
+def _whole_view(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+    return ((None, update),)
+
+
+def _nonce_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+    assert isinstance(update, NonceUpdate)
+    return ((update.contract_id, update),)
+
+
+BEHAVIOURS: dict[Kind, Behaviour] = {
+    Kind.DEPTH: Behaviour(True),
+    Kind.DEPTH_VIEW: Behaviour(True, None, _whole_view, _last),
+    Kind.TRADES: Behaviour(
+        False, lambda key, epoch: TradeUpdate(market_id=_market(key), origin=Origin.GAP, epoch=epoch)
+    ),
+    Kind.ORDERS: Behaviour(
+        False, lambda _key, epoch: OrderUpdate(origin=Origin.GAP, epoch=epoch), _order_entries, _join_orders
+    ),
+    Kind.BALANCES: Behaviour(
+        False,
+        lambda _key, epoch: BalanceUpdate(origin=Origin.GAP, epoch=epoch),
+        _balance_entries,
+        _join_balances,
+    ),
+    Kind.NONCE: Behaviour(
+        False, lambda _key, epoch: NonceUpdate(origin=Origin.GAP, epoch=epoch), _nonce_entries, _last
+    ),
+}
+
+
+def identity_keys(kind: Kind, identities: Iterable[Identity]) -> list[TopicKey]:
+    """Return the topics that carry `kind` for all `identities`, at most ten to a topic."""
+    unique = sorted(set(identities))
+    return [
+        TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]))
+        for start in range(0, len(unique), MAX_IDENTITIES)
+    ]
+
+
+def without_former(key: TopicKey, update: AnyUpdate, former: set[TopicKey]) -> AnyUpdate | None:
+    """Return `update` without what belongs to topics that held the slot before, None if nothing is left.
+
+    The server acknowledges no unsubscription, so messages of the former holder of a slot may still
+    arrive. What does not say whose it is counts as the present holder's.
+    """
+    if isinstance(update, DepthUpdate):
+        other = {topic.precision for topic in former} - {key.precision}
+        return None if update.precision in other else update
+    gone = {identity for topic in former for identity in topic.identities}.difference(key.identities)
+    if isinstance(update, NonceUpdate):
+        return None if update.contract_id in {identity.id for identity in gone} else update
+    if isinstance(update, OrderUpdate):
+        orders = tuple(order for order in update.orders if order.owner not in gone)
+        return attrs.evolve(update, orders=orders) if orders else None
+    if isinstance(update, BalanceUpdate):
+        balance = tuple(entry for entry in update.balance if entry.identity not in gone)
+        return attrs.evolve(update, balance=balance) if balance else None
+    return update

@@ -1,0 +1,694 @@
+"""One connection's topics: what frames do to them, whom an error is for, breaks and repairs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+
+from o2trio import ResynchronisationFailed, SubscriptionRejected, SubscriptionTimeout
+from o2trio.models import DepthUpdate, NonceUpdate, Origin
+from o2trio.streams import (
+    FrameIgnored,
+    ServerMessage,
+    State,
+    TopicBroken,
+    TopicKey,
+    TopicRefused,
+    TopicRestored,
+    TopicStale,
+)
+from o2trio.wire import Kind, decode
+from tests.streams.world import (
+    BALANCES,
+    DEPTH,
+    KEYS,
+    MARKET,
+    NONCE,
+    ORDERS,
+    OTHER,
+    TRADES,
+    VIEW,
+    World,
+    account,
+    balances,
+    change,
+    drain,
+    error,
+    first,
+    item,
+    nonce,
+    orders,
+    origins,
+    snapshot,
+    trades,
+    view,
+)
+
+OTHER_TRADES = TopicKey(Kind.TRADES, OTHER)
+OTHER_DEPTH = TopicKey(Kind.DEPTH, OTHER, 1)
+
+
+# -- the beginning ---------------------------------------------------------------------------------
+
+
+def test_requests_wait_for_the_socket_and_are_fenced_by_a_heartbeat() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.mailbox(ORDERS)
+    world.up()
+    assert world.wire.actions == ["subscribe_trades", "subscribe_orders", "PING"]
+    world.pump()
+    assert len(world.wire.frames) == 3
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_stream_is_open_when_its_request_is_out_and_its_snapshot_is_there(kind: Kind) -> None:
+    world = World()
+    box = world.mailbox(KEYS[kind])
+    assert not box.opened.is_set()
+    world.up()
+    if kind in {Kind.DEPTH, Kind.DEPTH_VIEW}:
+        assert not box.opened.is_set()
+        world.receive(first(kind))
+        assert origins(drain(box)) == ["snapshot"]
+    assert box.opened.is_set()
+    world.receive(item(kind))
+    (update,) = drain(box)
+    assert update.epoch == 0
+    assert isinstance(update, DepthUpdate) is (kind in {Kind.DEPTH, Kind.DEPTH_VIEW})
+
+
+def test_differences_before_the_snapshot_are_stale() -> None:
+    world = World()
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.receive(change([(10, 100)]), snapshot([(10, 5)]), change([(10, 1)]))
+    whole, live = drain(box)
+    assert (whole.origin, whole.changes.best_bid.quantity) == (Origin.SNAPSHOT, 5)
+    assert (live.origin, live.precision) == (Origin.LIVE, 1)
+
+
+def test_a_late_joiner_gets_the_book_as_it_is_now() -> None:
+    world = World()
+    early = world.mailbox(DEPTH)
+    world.up()
+    world.receive(snapshot([(10, 5)], [(20, 5)]), change([(10, 1), (9, 2)], [(20, -5)]))
+    late = world.mailbox(DEPTH)
+    assert late.opened.is_set()
+    (greeting,) = drain(late)
+    assert [(level.price, level.quantity) for level in greeting.changes.bids] == [(10, 6), (9, 2)]
+    assert greeting.changes.asks == ()
+    assert greeting.is_snapshot
+    drain(early)
+    world.receive(change([(10, 1)]))
+    (one,), (two,) = drain(early), drain(late)
+    assert one is two, "a message is decoded once"
+    assert world.wire.actions.count("subscribe_depth") == 1
+
+
+def test_a_late_joiner_of_a_view_gets_the_last_one_and_of_trades_nothing() -> None:
+    world = World()
+    world.live(VIEW, TRADES)
+    world.receive(view([(10, 7)]), trades(1))
+    (last,) = drain(world.mailbox(VIEW))
+    assert last.changes.best_bid.quantity == 7
+    late = world.mailbox(TRADES)
+    assert late.opened.is_set()
+    assert drain(late) == []
+
+
+def test_no_snapshot_in_time_fails_and_ends_the_server_subscription() -> None:
+    world = World(snapshot_timeout=10)
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.host.advance(9.9)
+    assert not box.ended
+    world.host.advance(0.2)
+    assert box.opened.is_set()
+    with pytest.raises(SubscriptionTimeout, match=r"no snapshot for depth of 0xa1.* within 10 s"):
+        raise box.failure()
+    world.pump()
+    assert not world.wire.subscribed
+    assert world.hub.topics == []
+
+
+def test_a_fresh_snapshot_that_does_not_come_is_asked_for_again() -> None:
+    world = World(snapshot_timeout=10)
+    (box,) = world.live(DEPTH)
+    world.receive(change([(10, -100)]))
+    world.host.advance(10)
+    world.host.advance(1)
+    world.pump()
+    assert not box.ended
+    assert world.wire.actions.count("subscribe_depth") == 3
+    world.receive(snapshot([(1, 1)]))
+    assert [update.epoch for update in drain(box)] == [2]
+
+
+def test_the_timer_of_an_answered_request_does_nothing() -> None:
+    world = World()
+    (box,) = world.live(DEPTH)
+    world.host.advance(100)
+    assert not box.ended
+    assert world.host.told(TopicBroken) == []
+
+
+# -- breaks of a book ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        change([(10, -6)]),
+        change([(21, 1)]),
+        snapshot([(10, 0)]),
+        json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
+        '{"action": "subscribe_depth_update", "cha',
+        '{"a": ',
+        "nonsense",
+        b"\x00\xff",
+        json.dumps({"action": "error", "resync_required": True}),
+        json.dumps({"action": "error", "resync_required": True, "market_id": MARKET}),
+    ],
+)
+def test_a_broken_book_is_replaced(bad: str | bytes) -> None:
+    world = World()
+    (box,) = world.live(DEPTH)
+    world.port.receive(bad)
+    world.pump()
+    assert world.wire.actions[-3:] == ["unsubscribe_depth", "subscribe_depth", "PING"]
+    # Differences of the old subscription are still on their way.
+    world.receive(change([(10, 50)]))
+    assert drain(box) == []
+    world.receive(snapshot([(9, 9)]), change([(9, 1)]))
+    whole, live = drain(box)
+    assert (whole.origin, whole.epoch, live.epoch) == (Origin.SNAPSHOT, 1, 1)
+    (broken,), (restored,) = world.host.told(TopicBroken), world.host.told(TopicRestored)
+    assert (broken.epoch, restored.epoch, restored.repaired) == (1, 1, True)
+    assert broken.topic == str(DEPTH)
+
+
+def test_a_broken_snapshot_is_asked_for_again_while_the_consumer_still_opens() -> None:
+    world = World()
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.receive(snapshot([(10, 5)], [(9, 5)]))
+    assert not box.opened.is_set()
+    assert world.wire.actions.count("subscribe_depth") == 2
+    world.receive(snapshot([(10, 5)]))
+    assert origins(drain(box)) == ["snapshot"]
+
+
+def test_fresh_snapshots_are_asked_for_with_growing_patience_and_not_for_ever() -> None:
+    world = World(resync_attempts=3)
+    box = world.mailbox(DEPTH)
+    world.up()
+    asked = []
+    for _ in range(3):
+        world.receive(snapshot([(10, 5)], [(9, 5)]))
+        while world.topic(DEPTH).state is State.BROKEN:
+            world.receive(snapshot([(10, 5)], [(9, 5)]), change([(1, 1)]), "nonsense")
+            world.host.advance(0.5)
+            world.pump()
+        asked.append(world.host.time)
+    assert asked == [0, 1, 2]
+    assert drain(box) == []
+    world.receive(snapshot([(10, 5)], [(9, 5)]))
+    with pytest.raises(ResynchronisationFailed, match="did not hold after 3 fresh snapshots: a snapshot is"):
+        raise box.failure()
+    assert not world.wire.subscribed
+    world.host.advance(100)
+    assert world.hub.topics == []
+
+
+def test_a_book_that_was_live_once_is_never_given_up_but_asked_for_more_rarely() -> None:
+    world = World(resync_attempts=1, stable_after=10**6, backoff_cap=60)
+    (box,) = world.live(DEPTH)
+    for _ in range(20):
+        world.receive(change([(10, -100)]))
+        world.host.advance(60)
+        world.pump()
+        world.receive(snapshot([(10, 5)]))
+    assert not box.ended
+    assert world.topic(DEPTH).state is State.LIVE
+    assert world.topic(DEPTH).epoch == 20
+
+
+def test_a_book_that_held_is_mended_at_once_again() -> None:
+    world = World(resync_attempts=1, stable_after=30)
+    (box,) = world.live(DEPTH)
+    for round_ in range(1, 4):
+        world.receive(change([(10, -100)]), snapshot([(10, 5)]))
+        assert drain(box)[0].epoch == round_
+        world.host.advance(30)
+    assert not box.ended
+
+
+def test_a_retry_does_not_outlive_its_socket() -> None:
+    world = World()
+    (box,) = world.live(DEPTH)
+    world.receive(change([(10, -100)]), snapshot([(1, 1)]), change([(10, -100)]))
+    assert world.topic(DEPTH).state is State.BROKEN
+    late = world.mailbox(DEPTH)
+    world.down()
+    world.up()
+    world.host.advance(5)
+    world.pump()
+    assert world.wire.actions == ["subscribe_depth", "PING"]
+    world.receive(snapshot([(1, 1)]))
+    assert [update.epoch for update in drain(box)] == [1, 2]
+    assert [update.epoch for update in drain(late)] == [2]
+
+
+# -- which topics a broken frame touches -----------------------------------------------------------
+
+ALL = [DEPTH, OTHER_DEPTH, VIEW, TRADES, OTHER_TRADES, ORDERS, BALANCES, NONCE]
+RESYNC_OTHER = json.dumps({"action": "error", "resync_required": True, "market_id": OTHER})
+NO_VIEW = {str(key) for key in ALL if key is not VIEW}
+
+
+@pytest.mark.parametrize(
+    ("text", "touched"),
+    [
+        ("nonsense", {DEPTH, OTHER_DEPTH}),
+        (b'{"action": "subscribe_trades"}', {TRADES, OTHER_TRADES}),
+        (b"\x00", {DEPTH, OTHER_DEPTH}),
+        ("[1]", {DEPTH, OTHER_DEPTH}),
+        ('  {"acti', NO_VIEW),
+        ('{"action": "subscribe_trades", "trades": [', {TRADES, OTHER_TRADES}),
+        (json.dumps({"action": "subscribe_trades", "trades": 1, "market_id": OTHER}), {OTHER_TRADES}),
+        (json.dumps({"action": "subscribe_orders", "orders": 1}), {ORDERS}),
+        (json.dumps({"action": "subscribe_orders", "orders": 1, "market_id": MARKET}), {ORDERS}),
+        (json.dumps({"action": "subscribe_balances", "balance": 1}), {BALANCES}),
+        (json.dumps({"action": "subscribe_nonce", "nonce": 1.5}), {NONCE}),
+        (json.dumps({"action": "nonce", "nonce": 1.5}), {NONCE}),
+        (json.dumps({"action": "subscribe_depth_view", "view": 1, "market_id": MARKET}), set[TopicKey]()),
+        ('{"action": "something_new", ', set[TopicKey]()),
+        (json.dumps({"action": "subscribe_depth", "view": 1, "market_id": OTHER}), {OTHER_DEPTH}),
+        (RESYNC_OTHER, {OTHER_DEPTH, OTHER_TRADES}),
+        (json.dumps({"action": "error", "resync_required": True, "turbo": True}), set[TopicKey]()),
+        (json.dumps({"action": "error", "resync_required": True}), NO_VIEW),
+    ],
+)
+def test_a_broken_frame_touches_what_it_may_have_been_for(text: str | bytes, touched: set[Any]) -> None:
+    world = World()
+    boxes = world.live(*ALL)
+    world.receive(snapshot([(10, 5)], market=OTHER))
+    world.port.receive(text)
+    assert {event.topic for event in world.host.told(TopicBroken)} == {str(key) for key in touched}
+    assert not any(box.ended for box in boxes)
+    ignored = world.host.told(FrameIgnored)
+    assert len(ignored) == ("resync" not in str(text))
+    assert world.port.online
+
+
+def test_frames_that_concern_nobody_are_counted() -> None:
+    world = World()
+    world.live(DEPTH)
+    world.receive(
+        trades(1),
+        change([(1, 1)], market=OTHER),
+        json.dumps({**json.loads(change([(10, -100)])), "turbo": True}),
+        json.dumps({"action": "weather"}),
+        json.dumps({"action": "unsubscribe_depth", "market_id": MARKET}),
+    )
+    assert world.port.unrouted == 4
+    assert world.topic(DEPTH).epoch == 0
+    (ignored,) = world.host.told(FrameIgnored)
+    assert ignored.problem == "unknown action"
+
+
+def test_a_ping_is_answered_and_heartbeats_are_sent() -> None:
+    world = World()
+    world.live(TRADES)
+    world.receive("PING", '{"action": "ping"}')
+    world.port.heartbeat()
+    world.pump()
+    assert world.wire.actions[-3:] == ["PONG", "PONG", "PING"]
+
+
+# -- breaks of quiet streams -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [TRADES, ORDERS, BALANCES, NONCE], ids=lambda key: key.kind.value)
+def test_live_items_wait_for_the_repair_and_come_after_it(key: TopicKey) -> None:
+    world = World()
+    (box,) = world.live(key)
+    world.receive(item(key.kind))
+    drain(box)
+    world.down()
+    assert world.host.repairs == []
+    world.up()
+    (topic,) = world.host.repairs
+    world.receive(item(key.kind))
+    assert drain(box) == []
+    topic.repaired(topic.epoch, [topic.gap()], complete=False)
+    mark, live = drain(box)
+    assert (mark.origin, mark.epoch, live.origin, live.epoch) == (Origin.GAP, 1, Origin.LIVE, 1)
+    (restored,) = world.host.told(TopicRestored)
+    assert not restored.repaired
+    topic.repaired(topic.epoch, [topic.gap()], complete=False)
+    assert drain(box) == [], "a second answer is ignored"
+
+
+def test_a_repair_begins_only_when_the_request_is_out() -> None:
+    # What happens between a read and the request would be seen by neither.
+    world = World()
+    world.live(NONCE)
+    world.down()
+    world.port.link_up()
+    world.port.receive('{"action": "subscribe_nonce", ')
+    assert world.host.repairs == []
+    assert world.topic(NONCE).epoch == 2
+    world.port.link_down("again")
+    world.up()
+    assert len(world.host.repairs) == 1
+
+
+def test_a_broken_frame_of_a_quiet_stream_is_repaired_without_a_new_request() -> None:
+    world = World()
+    (box,) = world.live(NONCE)
+    broken = '{"action": "subscribe_nonce", '
+    world.receive(broken, nonce(1), broken, nonce(2))
+    old, new = world.host.repairs
+    assert old is new
+    new.repaired(1, [new.gap()], complete=False)
+    assert drain(box) == [], "the answer to the first break is out of date"
+    new.repaired(2, [], complete=True)
+    # What was held at the second break came before it: the second repair covers it.
+    assert [(update.nonce, update.epoch) for update in drain(box)] == [(2, 2)]
+    assert [event.repaired for event in world.host.told(TopicRestored)] == [True]
+    assert world.wire.actions.count("subscribe_nonce") == 1
+
+
+def backfill(text: str) -> Any:
+    update: Any = decode(text).body
+    return attrs.evolve(update, origin=Origin.BACKFILL)
+
+
+def test_a_live_item_is_newer_than_a_read() -> None:
+    world = World()
+    key = TopicKey(Kind.BALANCES, identities=(account(1), account(2)))
+    (box,) = world.live(key)
+    world.down()
+    world.up()
+    world.receive(balances((account(2), 22)))
+    topic = world.topic(key)
+    read = backfill(balances((account(1), 11), (account(2), 12)))
+    topic.repaired(1, [read, topic.gap()], complete=True)
+    told, mark, live = drain(box)
+    assert [(entry.identity, entry.total_unlocked) for entry in told.balance] == [(account(1), 11)]
+    assert (told.origin, mark.origin, live.origin) == (Origin.BACKFILL, Origin.GAP, Origin.LIVE)
+    assert box.backfilled == 1
+    known: Any = topic.latest
+    assert sorted(entry.total_unlocked for entry in known.values()) == [11, 22]
+
+
+def test_a_read_that_says_nothing_new_is_left_out() -> None:
+    world = World()
+    by_asset, by_account = world.live(BALANCES, NONCE)
+    world.down()
+    world.up()
+    world.receive(balances((account(1), 22)), nonce(9))
+    world.topic(BALANCES).repaired(1, [backfill(balances((account(1), 11)))], complete=True)
+    world.topic(NONCE).repaired(1, [backfill(nonce(8)), backfill(nonce(3, account(2)))], complete=True)
+    assert origins(drain(by_asset)) == ["live"]
+    assert [(update.nonce, update.origin.value) for update in drain(by_account)] == [
+        (3, "backfill"),
+        (9, "live"),
+    ]
+    assert isinstance(world.topic(NONCE).latest[account(1).id], NonceUpdate)
+
+
+def test_too_many_items_during_a_repair_are_marked_and_not_called_repaired() -> None:
+    world = World(buffer_size=4)
+    (box,) = world.live(TRADES)
+    world.down()
+    world.up()
+    world.receive(*[trades(number) for number in range(9)])
+    world.topic(TRADES).repaired(1, [], complete=True)
+    assert origins(drain(box)) == ["live"] * 4 + ["gap"]
+    assert [event.repaired for event in world.host.told(TopicRestored)] == [False]
+
+
+def test_what_was_held_is_forgotten_when_the_socket_is_lost_again() -> None:
+    world = World()
+    (box,) = world.live(NONCE)
+    world.down()
+    world.up()
+    world.receive(nonce(1))
+    world.down()
+    world.up()
+    topic = world.topic(NONCE)
+    topic.repaired(1, [topic.gap()], complete=False)
+    assert drain(box) == []
+    topic.repaired(2, [backfill(nonce(1))], complete=True)
+    assert origins(drain(box)) == ["backfill"]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_after_a_lost_socket_the_mark_comes_before_live_items(kind: Kind) -> None:
+    world = World()
+    (box,) = world.live(KEYS[kind])
+    world.receive(item(kind))
+    world.down()
+    world.up()
+    if kind in {Kind.DEPTH, Kind.DEPTH_VIEW}:
+        world.receive(first(kind))
+    else:
+        topic = world.topic(KEYS[kind])
+        topic.repaired(1, [topic.gap()], complete=False)
+    world.receive(item(kind))
+    before, mark, after = drain(box)
+    assert (before.epoch, mark.epoch, after.epoch) == (0, 1, 1)
+    assert mark.origin is not Origin.LIVE
+    assert world.wire.actions == [f"subscribe_{kind.value}", "PING"]
+
+
+def test_a_stream_that_never_was_subscribed_misses_nothing() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, DEPTH)]
+    for port in world.hub.ports:
+        port.link_up()
+    world.down()
+    world.up()
+    world.receive(trades(1), first(Kind.DEPTH))
+    assert [drain(box)[0].epoch for box in boxes] == [0, 0]
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def refused(world: World) -> list[str]:
+    return [event.topic for event in world.host.told(TopicRefused)]
+
+
+def test_a_refusal_ends_its_stream_and_no_other() -> None:
+    world = World()
+    one, two, deep = [world.mailbox(key) for key in (TRADES, ORDERS, DEPTH)]
+    world.up()
+    world.receive(first(Kind.DEPTH), trades(1))
+    world.receive(error(6001, "too many subscriptions"))
+    assert refused(world) == [str(ORDERS)]
+    with pytest.raises(SubscriptionRejected, match=r"refused orders of .* with code 6001: too many"):
+        raise two.failure()
+    assert not one.ended
+    assert not deep.ended
+    world.receive(trades(2), change([(10, 1)]))
+    assert len(drain(one)) == 2
+    assert len(drain(deep)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "whom"),
+    [
+        ({"action": "subscribe_orders"}, ORDERS),
+        ({"action": "subscribe_depth"}, DEPTH),
+        ({"action": "subscribe_trades", "market_id": OTHER}, OTHER_TRADES),
+        ({"market_id": OTHER}, OTHER_TRADES),
+        ({"action": "error"}, TRADES),
+        ({"action": "subscribe_nonce"}, None),
+        ({"action": "unsubscribe_trades"}, None),
+        ({"turbo": True}, None),
+    ],
+)
+def test_what_the_error_repeats_decides(fields: dict[str, Any], whom: TopicKey | None) -> None:
+    world = World()
+    for key in (TRADES, ORDERS, OTHER_TRADES, DEPTH):
+        world.mailbox(key)
+    world.up()
+    world.receive(error(**fields))
+    assert refused(world) == ([] if whom is None else [str(whom)])
+    assert len(world.host.told(ServerMessage)) == (whom is None)
+
+
+def test_requests_that_the_server_has_not_read_come_first() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.host.advance(1)
+    world.pong()
+    world.mailbox(ORDERS)
+    world.pump()
+    world.receive(error())
+    assert refused(world) == [str(ORDERS)]
+    world.pong()
+    world.receive(error())
+    assert refused(world) == [str(ORDERS), str(TRADES)]
+
+
+def test_what_lacks_its_snapshot_comes_before_what_is_quiet_by_nature() -> None:
+    world = World()
+    for key in (TRADES, DEPTH):
+        world.mailbox(key)
+        world.up()
+        world.pump()
+        world.host.advance(1)
+    world.pong()
+    world.receive(error())
+    assert refused(world) == [str(DEPTH)]
+
+
+def test_an_error_long_after_is_no_refusal() -> None:
+    world = World(refusal_window=10)
+    (box,) = world.live(TRADES)
+    world.host.advance(10.1)
+    world.receive(error(1005, "busy"))
+    (message,) = world.host.told(ServerMessage)
+    assert (message.code, message.message) == (1005, "busy")
+    assert not box.ended
+
+
+def test_stale_differences_do_not_answer_a_fresh_request() -> None:
+    world = World()
+    (box,) = world.live(DEPTH)
+    world.receive(change([(10, -100)]), change([(10, 1)]), error(6000, "already subscribed"))
+    assert refused(world) == [str(DEPTH)]
+    assert isinstance(box.failure(), SubscriptionRejected)
+
+
+def test_an_unsent_request_cannot_be_refused() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.port.link_up()
+    world.port.receive(error())
+    assert refused(world) == []
+
+
+# -- former holders of a slot ----------------------------------------------------------------------
+
+
+def test_messages_of_the_former_holder_are_not_taken_for_the_new_one() -> None:
+    world = World()
+    old, deep = world.live(ORDERS, DEPTH)
+    world.hub.detach(old)
+    new_orders = TopicKey(Kind.ORDERS, identities=(account(2),))
+    coarse = TopicKey(Kind.DEPTH, MARKET, 3)
+    box = world.mailbox(new_orders)
+    world.hub.detach(deep)
+    book = world.mailbox(coarse)
+    assert len(world.hub.ports) == 1
+    world.pump()
+    world.receive(orders(1, owner=account(1)), orders(2, owner=account(2)), orders(3))
+    assert [int(update.orders[0].order_id, 16) for update in drain(box)] == [2, 3]
+    world.receive(snapshot([(10, 1)], precision=1))
+    assert drain(book) == []
+    world.receive(snapshot([(1000, 1)], precision=3), change([(1000, 1)]))
+    assert [update.precision for update in drain(book)] == [3, 3]
+    assert world.port.unrouted == 2
+
+
+def test_former_identities_are_left_out_of_balances_and_nonces_too() -> None:
+    world = World()
+    old_balances, old_nonce, old_trades = world.live(BALANCES, NONCE, TRADES)
+    for box in (old_balances, old_nonce, old_trades):
+        world.hub.detach(box)
+    new = [TopicKey(kind, identities=(account(2),)) for kind in (Kind.BALANCES, Kind.NONCE)]
+    by_asset, by_account = (world.mailbox(key) for key in new)
+    ticks = world.mailbox(TRADES)
+    world.pump()
+    world.receive(
+        balances((account(1), 1)),
+        balances((account(1), 1), (account(2), 2)),
+        nonce(1, account(1)),
+        nonce(2, account(2)),
+        trades(1),
+    )
+    assert [[entry.identity for entry in update.balance] for update in drain(by_asset)] == [[account(2)]]
+    assert [update.nonce for update in drain(by_account)] == [2]
+    assert len(drain(ticks)) == 1
+
+
+def test_former_holders_are_forgotten_in_time() -> None:
+    world = World(silence_timeout=50)
+    for number in range(100):
+        key = TopicKey(Kind.ORDERS, identities=(account(number),))
+        (box,) = world.live(key)
+        world.hub.detach(box)
+        world.host.advance(10)
+    assert len(world.port._former[ORDERS.slot]) <= 6
+    world.down()
+    world.up()
+    assert not world.port._former
+
+
+def test_a_stream_that_is_left_ends_on_the_server_once() -> None:
+    world = World()
+    one, two = world.live(TRADES, TRADES)
+    world.hub.detach(one)
+    world.pump()
+    assert world.wire.subscribed
+    world.hub.detach(two)
+    world.hub.detach(two)
+    world.pump()
+    assert world.wire.actions == ["subscribe_trades", "PING", "unsubscribe_trades"]
+
+
+def test_a_leaving_book_waits_for_its_snapshot_and_can_be_revived() -> None:
+    world = World()
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.hub.detach(box)
+    assert world.topic(DEPTH).state is State.LEAVING
+    again = world.mailbox(DEPTH)
+    world.receive(first(Kind.DEPTH))
+    assert origins(drain(again)) == ["snapshot"]
+    assert world.wire.actions == ["subscribe_depth", "PING"]
+
+
+def test_a_leaving_book_goes_with_its_snapshot() -> None:
+    world = World()
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.hub.detach(box)
+    world.receive(change([(1, 1)]), first(Kind.DEPTH))
+    assert world.hub.topics == []
+    assert world.wire.actions[-1] == "unsubscribe_depth"
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+
+def test_a_silent_topic_is_told_once() -> None:
+    world = World(stale_after=120)
+    world.live(TRADES)
+    world.mailbox(ORDERS)
+    for _ in range(3):
+        world.host.advance(60)
+        world.port.check_stale(world.host.now())
+    assert [event.topic for event in world.host.told(TopicStale)] == [str(TRADES)]
+    world.receive(trades(1))
+    world.host.advance(120)
+    world.port.check_stale(world.host.now())
+    assert [event.topic for event in world.host.told(TopicStale)][1:] == [str(TRADES), str(ORDERS)]
+
+
+def test_a_topic_says_what_it_is() -> None:
+    world = World()
+    world.live(VIEW)
+    assert (
+        repr(world.topic(VIEW)) == f"<Topic depth view of {MARKET} at precision 1 every 500ms, live, epoch 0>"
+    )
