@@ -1,0 +1,143 @@
+"""What runs behind a client: the nursery, the connections, timers, repairs and the list of markets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import trio
+
+from ._errors import ConnectionFault, ServerError
+from ._network import NetworkConfig, Options
+from .models import Market, Markets
+from .recovery import RECOVERIES, Recovery
+from .rest import RestClient
+from .streams import Event, EventFeed, Hub, Port, Topic
+from .transport import Connection, backoff_delays
+from .wire import AnyUpdate
+
+__all__ = ["Runtime"]
+
+_log = logging.getLogger("o2trio")
+
+
+class Runtime:
+    """The world around the streams of one client (see :class:`o2trio.streams.Host`)."""
+
+    def __init__(
+        self, config: NetworkConfig, options: Options, rest: RestClient, nursery: trio.Nursery
+    ) -> None:
+        self.config = config
+        self.options = options
+        self.rest = rest
+        self.hub = Hub(self)
+        self.feed = EventFeed()
+        self.closed = False
+        self._nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
+        self._connections: set[Connection] = set()
+        self._connection_over = trio.Event()
+        self._markets: Markets | None = None
+        self._reading_markets = trio.Lock()
+
+    # -- what the streams ask for (Host) --------------------------------------------------------
+
+    def now(self) -> float:
+        """Return the time on Trio's clock."""
+        return trio.current_time()
+
+    def backoff(self) -> Iterator[float]:
+        """Return a fresh sequence of waits."""
+        return backoff_delays(self.options)
+
+    def emit(self, event: Event) -> None:
+        """Tell whoever listens."""
+        self.feed.emit(event)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call `callback` after `delay` seconds, unless the client is closed by then."""
+
+        async def wait() -> None:
+            await trio.sleep(delay)
+            callback()
+
+        self._nursery.start_soon(wait, name="o2trio timer")
+
+    def run_connection(self, port: Port) -> None:
+        """Keep a connection for `port` until it is retired or given up."""
+        connection = Connection(port, self.hub, self.config, self)
+        self._connections.add(connection)
+        self._nursery.start_soon(self._run_connection, connection, name=f"o2trio connection {port.number}")
+
+    async def _run_connection(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._connection_over.set()
+            self._connection_over = trio.Event()
+
+    def repair(self, topic: Topic) -> None:
+        """Find out what `topic` missed; what cannot be found out is marked as a gap."""
+        recovery = RECOVERIES.get(topic.key.kind)
+        if recovery is None:
+            topic.repaired(topic.epoch, [topic.gap()], complete=False)
+        else:
+            self._nursery.start_soon(
+                self._recover, recovery, topic, topic.epoch, name=f"o2trio repair of {topic.key}"
+            )
+
+    async def _recover(self, recovery: Recovery, topic: Topic, epoch: int) -> None:
+        found: list[AnyUpdate] | None = None
+        with trio.move_on_after(self.options.repair_timeout):
+            try:
+                found = await recovery(self.rest, await self.markets(), topic)
+            except* (ServerError, ConnectionFault) as group:
+                _log.warning("%s could not be repaired: %r", topic.key, group)
+        if found is None:
+            topic.repaired(epoch, [topic.gap()], complete=False)
+        else:
+            topic.repaired(epoch, found, complete=True)
+
+    # -- what the client asks for ---------------------------------------------------------------
+
+    async def markets(self, *, refresh: bool = False) -> Markets:
+        """Return the exchange's markets, read once and kept; several callers share one request."""
+        known = self._markets
+        if known is None or refresh:
+            async with self._reading_markets:
+                if self._markets is known:
+                    self._markets = await self.rest.markets()
+        else:
+            await trio.lowlevel.checkpoint()
+        assert self._markets is not None
+        return self._markets
+
+    async def market(self, name: str) -> Market:
+        """Return the market with this pair or id; an unknown one is looked for in a fresh list once."""
+        known = self._markets
+        markets = await self.markets()
+        if markets is known and name not in markets:
+            markets = await self.markets(refresh=True)
+        return markets.find(name)
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Call `callback` soon in Trio's thread. May be called anywhere, even from a garbage collection."""
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(callback)
+
+    def close(self) -> None:
+        """End all streams in good order."""
+        if not self.closed:
+            self.closed = True
+            self.hub.close()
+            self.feed.close()
+
+    async def hang_up(self) -> None:
+        """Close all connections politely, within ``Options.close_timeout``."""
+        with trio.move_on_after(self.options.close_timeout):
+            for connection in self._connections:
+                connection.hang_up()
+            while self._connections:
+                await self._connection_over.wait()
