@@ -1,0 +1,25 @@
+"""``o2trio simulator``: a simulated exchange for other programs, until it is told to end."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from ._output import Write
+
+__all__ = ["run_simulator"]
+
+
+async def run_simulator(write: Write, *, host: str, port: int, seed: int, rate: float) -> None:
+    """Run the exchange for ever; write ``listening on URL`` once it accepts connections.
+
+    Raises:
+      OSError: the address is taken or not ours.
+      ModuleNotFoundError: the simulator's extra is not installed.
+    """
+    from ..simulator import open_simulator
+
+    async with open_simulator(seed=seed, rate=rate, listen=(host, port), start_time=time.time()) as simulator:
+        await write(f"listening on {simulator.url}")
+        await trio.sleep_forever()

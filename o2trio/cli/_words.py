@@ -1,0 +1,100 @@
+"""Words and numbers that the plain lines and the ladder share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from ..models import Level, Market
+from ..streams import (
+    ConnectionDown,
+    ConnectionGivenUp,
+    ConnectionUp,
+    Event,
+    EventsMissed,
+    FrameIgnored,
+    ServerMessage,
+    TopicBroken,
+    TopicRefused,
+    TopicRestored,
+    TopicStale,
+)
+
+__all__ = ["Numbers", "describe", "plural", "time_of_day", "topic_name"]
+
+
+class Numbers:
+    """Writes one market's numbers, with as many decimal places as its steps have.
+
+    Args:
+      market: the market.
+      precision: level of price grouping.
+    """
+
+    def __init__(self, market: Market, precision: int = 1) -> None:
+        self._market = market
+        quote, base = market.quote, market.base
+        self._price_places = max(min(quote.max_precision, quote.decimals - precision), 0)
+        self._quantity_places = min(base.max_precision, base.decimals)
+
+    def price(self, raw: int) -> str:
+        """Return a price; never rounded."""
+        return _exact(self._market.price(raw), self._price_places)
+
+    def quantity(self, raw: int) -> str:
+        """Return a quantity, rounded to the places that orders of this market have."""
+        return f"{self._market.quantity(raw):,.{self._quantity_places}f}"
+
+    def mid(self, bid: Level, ask: Level) -> str:
+        """Return the price in the middle; never rounded."""
+        return _exact(self._market.price(bid.price + ask.price) / 2, self._price_places)
+
+    def spread(self, bid: Level, ask: Level) -> str:
+        """Return the spread as a price and in basis points of the mid."""
+        points = Decimal(20_000 * (ask.price - bid.price)) / (bid.price + ask.price)
+        return f"{self.price(ask.price - bid.price)} ({points:.1f} bp)"
+
+
+def _exact(value: Decimal, places: int) -> str:
+    text = f"{value:,.{places}f}"
+    return text if Decimal(text.replace(",", "")) == value else f"{value.normalize():,f}"
+
+
+def time_of_day(nanoseconds: int, digits: int = 3) -> str:
+    """Return the UTC time of day with `digits` decimal places of the second."""
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    text = datetime.fromtimestamp(whole, UTC).strftime("%H:%M:%S")
+    return f"{text}.{rest:09d}"[: len(text) + 1 + digits] if digits else text
+
+
+def plural(count: int, noun: str) -> str:
+    """Return how many there are of something."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def topic_name(topic: str) -> str:
+    """Return what a topic is about, without its long ids."""
+    return topic.partition(" of ")[0]
+
+
+_EVENTS: dict[type[Event], Callable[..., str]] = {
+    ConnectionUp: lambda e: "connected",
+    ConnectionDown: lambda e: f"no connection, attempt {e.attempt + 1} in {e.retry_in:.1f} s: {e.reason}",
+    ConnectionGivenUp: lambda e: f"connection given up: {e.reason}",
+    TopicBroken: lambda e: f"{topic_name(e.topic)} interrupted: {e.reason}",
+    TopicRestored: lambda e: (
+        f"{topic_name(e.topic)} restored, " + ("nothing is missing" if e.repaired else "some may be missing")
+    ),
+    TopicStale: lambda e: f"no {topic_name(e.topic)} for {e.silent_for:.0f} s",
+    TopicRefused: lambda e: f"{topic_name(e.topic)} refused: {e.message}",
+    FrameIgnored: lambda e: f"a frame could not be understood: {e.problem}",
+    ServerMessage: lambda e: f"the exchange says: {e.message}",
+    EventsMissed: lambda e: "events were missed",
+}
+
+
+def describe(event: Event) -> str:
+    """Return `event` in a few words."""
+    words = _EVENTS.get(type(event))
+    return type(event).__name__ if words is None else words(event)
