@@ -1,0 +1,234 @@
+"""How the documentation is built. Nothing is fetched: it builds without a network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import attrs
+from docutils import nodes
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+from o2trio import Network, Options
+from o2trio.cli._arguments import parser
+from o2trio.streams import _machine as machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from docutils.nodes import TextElement, reference
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+project = "o2trio"
+author = "The o2trio maintainers"
+project_copyright = "the o2trio maintainers"
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+release = version = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["version"]
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinxcontrib_trio",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"o2trio {release}"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Otherwise fields with a docstring of their own would be listed twice.
+napoleon_use_ivar = True
+
+nitpicky = True
+# Names that live in the documentation of others, which this build does not read.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(attrs?|collections|contextlib|datetime|decimal|enum|os|pathlib|ssl|types|typing)\..*"),
+    (r"py:.*", r"(h11|httpcore2|httpx2|trio|trio_websocket|wsproto)\..*"),
+    (r"py:(class|obj)", r"bool|bytes|dict|float|frozenset|int|list|object|optional|set|str|tuple|type"),
+    (r"py:(class|exc|obj)", r"Exception|(Connection|Lookup|OS|Overflow|Runtime|Timeout|Type|Value)Error"),
+    # Type variables.
+    (r"py:(class|obj|typevar)", r"(.*\.)?_?[A-Z](_co|_contra)?"),
+]
+
+ENTRY = re.compile(r"(?P<indent> +)(?P<names>[\w.]+(, [\w.]+)*): (?P<text>.*)")
+"""A line of a docstring that begins the entry of an argument, a field or an error, or of several."""
+
+
+def prepare_docstring(
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Tell napoleon what we mean: ``a, b: text`` is said of each, and a field's docstring names no type.
+
+    An empty comment keeps it from reading "An update: with ..." as a type and its description.
+    """
+    if what in {"attribute", "property"}:
+        lines[:0] = ["..", ""]
+    prepared: list[str] = []
+    while lines:
+        line = lines.pop(0)
+        if found := ENTRY.fullmatch(line):
+            indent, text = found["indent"], found["text"]
+            while lines and lines[0].startswith(f"{indent} "):
+                text += f" {lines.pop(0).strip()}"
+            prepared += [f"{indent}{name}: {text}" for name in found["names"].split(", ")]
+        else:
+            prepared.append(line)
+    lines[:] = prepared
+
+
+def hide_constructor(
+    app: Sphinx, what: str, name: str, obj: type, _options: object, signature: str | None, _result: object
+) -> None:
+    """Forget the types of a constructor that a page hides (``Name()``) or whose fields have them already."""
+    if what == "exception" or (what == "class" and (signature == "()" or attrs.has(obj))):
+        app.env.current_document.autodoc_annotations.pop(name, None)
+
+
+def find_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement
+) -> reference | None:
+    """Resolve a class by its last name, wherever it is documented: annotations name private modules."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    objects = env.domains.python_domain.objects
+    matches = sorted(
+        (full for full in objects if full.endswith(f".{name}")), key=lambda full: (len(full), full)
+    )
+    if node.get("refdomain") != "py" or not name[:1].isupper() or not matches:
+        return None
+    entry = objects[matches[0]]
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, matches[0])
+
+
+# -- tables and texts that are made from the code, so that they cannot go out of date ----------------------
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table as reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (head, *rows):
+        lines += [f"   {'  -' if index else '* -'} {cell}" for index, cell in enumerate(row)]
+    return "\n".join(lines)
+
+
+class Generated(SphinxDirective):
+    """A directive that writes reStructuredText."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(self.text())
+
+    def text(self) -> str:
+        raise NotImplementedError
+
+
+class MachineWords(Generated):
+    """``.. machine-words:: State`` lists the states, events or actions of a topic that need explaining."""
+
+    def text(self) -> str:
+        (owner,) = self.arguments
+        found = ModuleAnalyzer.for_module(machine.__name__).find_attr_docs()
+        docs = {name: " ".join(filter(None, lines)) for (kind, name), lines in found.items() if kind == owner}
+        words = [member for member in getattr(machine, owner) if member.name in docs]
+        return "\n".join(f"**{word.value}**\n   {docs[word.name]}\n" for word in words)
+
+
+class MachineTable(Generated):
+    """``.. machine-table:: NAME`` shows one of the two tables of a topic's life.
+
+    Events of one state with the same consequence share a row; states that cannot be reached are left out.
+    """
+
+    def text(self) -> str:
+        steps: machine.Table = getattr(machine, self.arguments[0])
+        reached = {machine.State.NEW, *(step.state for step in steps.values())}
+        rows = []
+        for state in machine.State:
+            events: dict[machine.Step, list[str]] = {}
+            for (before, event), step in steps.items():
+                if before is state and state in reached:
+                    events.setdefault(step, []).append(event.value)
+            name = f"**{state.value}**"
+            for step, names in events.items():
+                then = "stays" if step.state is state else step.state.value
+                rows.append((name, ", ".join(names), step.action.value, then))
+                name = ""
+        return table(("In this state", "when this happens", "it does", "and is then"), rows)
+
+
+class OptionTable(Generated):
+    """``.. option-table::`` shows the name, default and unit of every option."""
+
+    def text(self) -> str:
+        return table(("Option", "Default", "Unit"), [self.row(field) for field in attrs.fields(Options)])
+
+    @staticmethod
+    def row(field: attrs.Attribute[object]) -> tuple[str, str, str]:
+        value, name = field.default, f"``{field.name}``"
+        if field.name == "jitter":
+            return name, "``random.random``", "draws from 0 to 1"
+        if field.name == "backoff_factor":
+            return name, f"{value:g}", "factor"
+        if value is None:
+            return name, "None", "a count; None is no limit"
+        if isinstance(value, float):
+            return name, f"{value:g}", "seconds"
+        return name, f"{value:,}".replace(",", " "), "bytes" if field.name.endswith("bytes") else "a count"
+
+
+class Networks(Generated):
+    """``.. networks::`` shows where the exchange's deployments are."""
+
+    def text(self) -> str:
+        found = [(f"Network.{item.name}", item.value.rest_url, item.value.websocket_url) for item in Network]
+        rows = [tuple(f"``{cell}``" for cell in row) for row in found]
+        return table(("Name", "REST", "WebSocket"), rows)
+
+
+class CommandHelp(SphinxDirective):
+    """``.. command-help:: [COMMAND]`` shows what ``o2trio [COMMAND] --help`` prints."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        chosen = parser()
+        if self.arguments:
+            (commands,) = (
+                action for action in chosen._actions if isinstance(action, argparse._SubParsersAction)
+            )
+            chosen = commands.choices[self.arguments[0]]
+        with mock.patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"):
+            text = chosen.format_help()
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def setup(app: Sphinx) -> None:
+    for name, directive in {
+        "machine-words": MachineWords,
+        "machine-table": MachineTable,
+        "option-table": OptionTable,
+        "networks": Networks,
+        "command-help": CommandHelp,
+    }.items():
+        app.add_directive(name, directive)
+    # Before napoleon, which listens at the usual priority of 500.
+    app.connect("autodoc-process-docstring", prepare_docstring, priority=400)
+    app.connect("missing-reference", find_public_name)
+    # After the types are recorded.
+    app.connect("autodoc-process-signature", hide_constructor, priority=900)

@@ -1,0 +1,288 @@
+"""Every code example of the documentation and the README does what its marker says.
+
+A comment above a Python block says what must be seen when the block runs:
+
+- ``.. prints: REGEX``: it runs until it is cancelled, after ``SECONDS`` of virtual time;
+- ``.. ends and prints: REGEX``: it comes to its end by itself;
+- ``.. interrupted and prints: REGEX``: Ctrl-C is pressed after ``SECONDS``;
+- ``.. passes its tests``: it holds ``async def test_*`` functions; each is called as pytest-trio would.
+
+``REGEX`` must be found in what the block printed. The exchange's own networks are replaced by the embedded
+one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+import o2trio
+from o2trio.cli._arguments import parser
+from o2trio.simulator import open_simulator
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.rst"))
+
+SECONDS = 30.0
+"""Virtual time after which an endless example is stopped."""
+
+ENDLESS, ENDS, INTERRUPTED, TESTS = "", "ends and ", "interrupted and ", "passes its tests"
+
+LIMITS = {INTERRUPTED: 2 * SECONDS, TESTS: 2 * 3600.0}
+"""Virtual time for the others, of which none may be needed."""
+
+README_PRINTS = r"\d+ bids \d+ asks\n(.*\n)*bid added at \d+"
+"""What a Python block of the README must print, without an end: Markdown has no comments to say it in."""
+
+_MARKER = re.compile(
+    r"\.\. ((?P<how>ends and |interrupted and |)prints: (?P<regex>.+)|(?P<tests>passes its tests))"
+)
+_DIRECTIVE = re.compile(r"(?P<indent> *)\.\. (code-block|code|sourcecode):: (?P<language>\S+)")
+_FENCE = re.compile(r"```(?P<language>\w+)")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Example:
+    """One code block: where it stands, what it holds, what must come of it."""
+
+    page: Path
+    line: int
+    language: str
+    source: str
+    how: str = ENDLESS
+    regex: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the example for people."""
+        return f"{self.page.relative_to(ROOT).as_posix()}:{self.line}"
+
+
+def rst_examples(page: Path) -> Iterator[Example]:
+    """Find the code blocks of a reStructuredText page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    marker: re.Match[str] | None = None
+    for number, line in enumerate(lines):
+        if found := _MARKER.fullmatch(line.strip()):
+            marker = found
+        elif found := _DIRECTIVE.fullmatch(line):
+            margin = len(found["indent"]) + 1
+            body = []
+            for text in lines[number + 1 :]:
+                if text.strip() and not text.startswith(" " * margin):
+                    break
+                body.append(text)
+            yield Example(
+                page=page,
+                line=number + 1,
+                language=found["language"],
+                source=dedent("\n".join(body)).strip() + "\n",
+                how=(marker["tests"] or marker["how"]) if marker else ENDLESS,
+                regex=(marker["regex"] or "") if marker else None,
+            )
+            marker = None
+
+
+def markdown_examples(page: Path) -> Iterator[Example]:
+    """Find the code blocks of a Markdown page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if found := _FENCE.fullmatch(line):
+            end = lines.index("```", number)
+            yield Example(
+                page=page,
+                line=number + 1,
+                language=found["language"],
+                source="\n".join(lines[number + 1 : end]) + "\n",
+                regex=README_PRINTS,
+            )
+
+
+EXAMPLES = [*markdown_examples(README), *(example for page in PAGES for example in rst_examples(page))]
+PYTHON = [example for example in EXAMPLES if example.language == "python"]
+SHELL = [example for example in EXAMPLES if example.language in {"sh", "console"}]
+
+_open_o2 = o2trio.open_o2
+_trio_run = trio.run
+
+
+@asynccontextmanager
+async def open_offline(
+    network: o2trio.Network | o2trio.NetworkConfig | str = o2trio.Network.TESTNET,
+    *,
+    options: o2trio.Options | None = None,
+) -> AsyncGenerator[o2trio.O2Client]:
+    """Do as ``open_o2``, with the embedded exchange in place of a real one."""
+    if isinstance(network, o2trio.NetworkConfig):
+        async with _open_o2(network, options=options) as o2:
+            yield o2
+    else:
+        async with open_simulator(seed=7) as sim, _open_o2(sim.network, options=options) as o2:
+            yield o2
+
+
+@trio.lowlevel.enable_ki_protection
+async def press_ctrl_c() -> None:
+    """Interrupt the program; protected, so that the main task gets it as from a keyboard."""
+    await trio.sleep(SECONDS)
+    signal.raise_signal(signal.SIGINT)
+
+
+class Stage:
+    """Stands where ``trio.run`` is while an example runs: the same in virtual time, ended in time."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.runs = 0
+        self.ended = False
+
+    def run(self, main: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        """Run `main` in virtual time."""
+        self.runs += 1
+
+        async def bounded() -> Any:
+            if self.how == INTERRUPTED:
+                trio.lowlevel.spawn_system_task(press_ctrl_c)
+            with trio.move_on_after(LIMITS.get(self.how, SECONDS)):
+                result = await main(*args)
+                self.ended = True
+                return result
+
+        options["clock"] = MockClock(autojump_threshold=0)
+        return _trio_run(bounded, **options)
+
+
+def run_tests(names: dict[str, Any], stage: Stage) -> None:
+    """Call the test functions among `names` as pytest-trio would."""
+    for name, function in list(names.items()):
+        if name.startswith("test_") and inspect.iscoroutinefunction(function):
+            given = dict.fromkeys(inspect.signature(function).parameters)
+            assert set(given) <= {"autojump_clock"}, f"no such fixture here: {given}"
+            stage.run(partial(function, **given))
+
+
+def perform(example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run `example` and check that it does what its marker says."""
+    assert example.regex is not None, f"{example.name} has no marker that tells what it prints"
+    stage = Stage(example.how)
+    monkeypatch.setattr(trio, "run", stage.run)
+    monkeypatch.setattr(o2trio, "open_o2", open_offline)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    # As far down as in its page, so that a traceback points there.
+    source = "\n" * (example.line + 1) + example.source
+    try:
+        exec(compile(source, str(example.page), "exec", dont_inherit=True), names)
+    except* KeyboardInterrupt:
+        # Otherwise it would end the whole test run.
+        pytest.fail(f"{example.name} lets the interrupt out")
+    if example.how == TESTS:
+        run_tests(names, stage)
+        assert "assert" in example.source
+        assert stage.runs, f"{example.name} has no test"
+    printed = capsys.readouterr().out
+    assert re.search(example.regex, printed), f"{example.name} printed:\n{printed[:2000]}"
+    if stage.runs:
+        assert stage.ended == (example.how in {ENDS, TESTS}), f"{example.name} ended: {stage.ended}"
+
+
+@pytest.mark.parametrize("example", PYTHON, ids=lambda example: example.name)
+def test_python_example(
+    example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    perform(example, monkeypatch, capsys)
+
+
+_HEAD = "import trio\nfrom o2trio import Network, open_o2\nasync def main():\n"
+_TRADES = (
+    " async with open_o2(Network.TESTNET) as o2:\n  async for update in o2.stream_trades('fFUEL/fUSDC'):\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "regex", "source"),
+    [
+        pytest.param(ENDLESS, None, "print(1)", id="it has no marker"),
+        pytest.param(ENDLESS, "trades", _HEAD + _TRADES + "   pass\ntrio.run(main)", id="it prints nothing"),
+        pytest.param(ENDLESS, "1", _HEAD + " print(1)\ntrio.run(main)", id="it ends"),
+        pytest.param(ENDS, "1", _HEAD + _TRADES + "   print(1)\ntrio.run(main)", id="it does not end"),
+        pytest.param(
+            INTERRUPTED, "1", _HEAD + _TRADES + "   print(1)\ntrio.run(main)", id="it is interrupted"
+        ),
+        pytest.param(TESTS, "", "async def test_one(): assert False", id="its test fails"),
+        pytest.param(TESTS, "", "def test_one(): assert True", id="it has no test"),
+    ],
+)
+def test_a_wrong_example_fails(
+    how: str,
+    regex: str | None,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    example = Example(page=README, line=1, language="python", source=source, how=how, regex=regex)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        perform(example, monkeypatch, capsys)
+
+
+def commands(source: str) -> Iterator[list[str]]:
+    """Yield the arguments of each ``o2trio`` command in a shell block."""
+    for line in source.splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        if words[:1] == ["o2trio"]:
+            yield words[1:]
+
+
+COMMANDS = [(example.name, words) for example in SHELL for words in commands(example.source)]
+
+
+@pytest.mark.parametrize(("place", "words"), COMMANDS, ids=[f"{p} {' '.join(w)}" for p, w in COMMANDS])
+def test_commands_are_understood(place: str, words: list[str]) -> None:
+    assert parser().parse_args(words).command == words[0], place
+
+
+def test_examples_are_found() -> None:
+    texts = [README.read_text(encoding="utf-8"), *(page.read_text(encoding="utf-8") for page in PAGES)]
+    assert len(PYTHON) == sum(
+        len(re.findall(r"^ *(?:\.\. code-block:: |```)python$", text, re.MULTILINE)) for text in texts
+    )
+    assert len(PYTHON) >= 25
+    assert len(COMMANDS) >= 8
+
+
+def test_everything_public_is_in_the_reference() -> None:
+    reference = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.parent.name == "reference")
+    documented = set(
+        re.findall(r"^\.\. (?:auto\w+:: o2trio\.|py:data:: )(\w+)(?:\(\))?$", reference, re.MULTILINE)
+    )
+    assert documented == set(o2trio.__all__)
+
+
+def test_defaults_in_the_text_are_those_of_the_code() -> None:
+    units = {"": 1, "s": 1, "MiB": 2**20}
+    mention = re.compile(
+        r"(?:``(\w+)``|`Options\.(\w+)\s<o2trio\.Options>`)\s+\((\d[\d ]*?) ?(s|MiB|)\)|`Options\.(\w+)\s"
+    )
+    defaults = {field.name: field.default for field in attrs.fields(o2trio.Options)}
+    checked = set()
+    for page in PAGES:
+        for name, other, number, unit, bare in mention.findall(page.read_text(encoding="utf-8")):
+            option = name or other or bare
+            assert option in defaults, f"{page} names {option}"
+            if number:
+                checked.add(option)
+                assert defaults[option] == int(number.replace(" ", "")) * units[unit], f"{option} in {page}"
+    assert len(checked) >= 10
