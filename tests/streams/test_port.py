@@ -225,7 +225,7 @@ def test_fresh_snapshots_are_asked_for_with_growing_patience_and_not_for_ever() 
 
 
 def test_a_book_that_was_live_once_is_never_given_up_but_asked_for_more_rarely() -> None:
-    world = World(resync_attempts=1, stable_after=10**6, backoff_cap=60)
+    world = World(resync_attempts=1, stable_after=10**6, snapshot_timeout=10**6)
     (box,) = world.live(DEPTH)
     for _ in range(20):
         world.receive(change([(10, -100)]))
