@@ -1,0 +1,321 @@
+"""The embedded exchange: opens it, runs its order flow, and is the handle that tests and users hold."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from math import inf
+
+import trio
+
+from .._network import NetworkConfig
+from .._nursery import BareNursery
+from ..models import Id, Market, OrderType, Side
+from ._accounts import Account
+from ._encode import DEFAULT_FLAVOUR, Flavour
+from ._exchange import Exchange
+from ._feeds import Feeds
+from ._flow import Flow
+from ._markets import Listing, default_listings
+from ._matching import BookOrder
+from ._memory import memory_pair
+from ._rest import Rest
+from ._server import Handshake, Server
+from ._websocket import Connection
+
+__all__ = ["DEFAULT_START_TIME", "Simulator", "open_simulator"]
+
+DEFAULT_START_TIME = 1_790_000_000
+"""Seconds since 1970 at which a simulation begins, so that runs are equal."""
+
+_HOST = "simulator.invalid"
+"""Name of the exchange when it is reached in memory; nothing resolves it."""
+
+_TEST_FUNDS = 1_000_000
+"""Whole units of each asset that a new account gets by default."""
+
+
+class Simulator:
+    """A running exchange; made by :func:`open_simulator`.
+
+    Attributes:
+      network: goes into ``open_o2``.
+      exchange: the truth: books, trades, orders, balances, nonces.
+      url: base of the REST interface, or None when it is reached in memory only.
+    """
+
+    network: NetworkConfig
+    url: str | None
+
+    def __init__(
+        self, listings: Sequence[Listing], *, seed: int, rate: float, start_time: float, flavour: Flavour
+    ) -> None:
+        zero, start = trio.current_time(), round(start_time * 1_000_000_000)
+        self.exchange = Exchange(listings, lambda: start + int((trio.current_time() - zero) * 1_000_000_000))
+        self.flavour = flavour
+        self._feeds = Feeds(self.exchange, flavour)
+        self._server = Server(Rest(self.exchange, flavour), self._feeds)
+        self._flow = Flow(self.exchange, tuple(listings), rate=rate, seed=seed)
+        self._flow.open_books()
+        self.exchange.seal()
+        self._running = trio.Event()
+        self._accounts = 0
+
+    # -- acting on the exchange --------------------------------------------------------------------
+
+    def market(self, name: str) -> Market:
+        """Return a market by pair or id.
+
+        Raises:
+          UnknownMarket: there is none.
+        """
+        return self.exchange.markets.find(name)
+
+    def create_account(self, name: str | None = None, deposits: Mapping[Id, int] | None = None) -> Account:
+        """Create a trading account with funds, and tell its subscribers.
+
+        Args:
+          name: determines the account's ids; a fresh one by default.
+          deposits: chain units by asset; by default a million whole units of every asset.
+
+        Raises:
+          ValueError: the name is taken.
+        """
+        self._accounts += 1
+        if deposits is None:
+            deposits = {
+                asset.asset: _TEST_FUNDS * 10**asset.decimals
+                for market in self.exchange.markets.markets
+                for asset in (market.base, market.quote)
+            }
+        account = self.exchange.create_account(name or f"test {self._accounts}", deposits)
+        self._publish()
+        return account
+
+    def place(
+        self,
+        account: Account,
+        market: Market | str,
+        side: Side | str,
+        price: int | str | Decimal,
+        quantity: int | str | Decimal,
+        order_type: OrderType | str = "Spot",
+    ) -> BookOrder:
+        """Place an order in a block of its own and publish the block.
+
+        Args:
+          account: who places it.
+          market: a market, its pair or its id.
+          side: ``buy`` or ``sell``.
+          price, quantity: chain units as int, or whole units as decimal text or Decimal.
+          order_type: an order type, or the name of one without parameters.
+
+        Raises:
+          Revert: the contract refuses; the nonce has moved and that is published.
+          InvalidRequest: a number has too many digits for the market.
+          UnknownMarket: there is no such market.
+        """
+        found = self.market(market) if isinstance(market, str) else market
+        raw_price = price if isinstance(price, int) else found.raw_price(price)
+        raw_quantity = quantity if isinstance(quantity, int) else found.raw_quantity(quantity)
+        kind = OrderType(order_type) if isinstance(order_type, str) else order_type
+        try:
+            return self.exchange.place(account, found.market_id, Side(side), raw_price, raw_quantity, kind)
+        finally:
+            self._publish()
+
+    def cancel(self, account: Account, order: BookOrder | Id) -> BookOrder:
+        """Cancel an order in a block of its own and publish the block.
+
+        Raises:
+          Revert: no such open order of this account; the nonce has moved and that is published.
+        """
+        try:
+            return self.exchange.cancel(account, order.order_id if isinstance(order, BookOrder) else order)
+        finally:
+            self._publish()
+
+    def settle(self, account: Account, market: Market | str) -> None:
+        """Move proceeds from a market's book to the account's wallet and publish the block."""
+        found = self.market(market) if isinstance(market, str) else market
+        self.exchange.settle(account, found.market_id)
+        self._publish()
+
+    def run_flow(self, events: int) -> None:
+        """Let the order flow do so many events right now, each in a block of its own."""
+        for _ in range(events):
+            self._flow.step()
+            self._publish()
+
+    def pause_flow(self) -> None:
+        """Stop the order flow until :meth:`resume_flow`."""
+        self._running = trio.Event()
+
+    def resume_flow(self) -> None:
+        """Let the order flow go on, or begin, if it was opened with ``flow=False``."""
+        self._running.set()
+
+    # -- connections and faults --------------------------------------------------------------------
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Every open WebSocket with its subscriptions, oldest first."""
+        return self._server.connections
+
+    @property
+    def handshakes(self) -> tuple[Handshake, ...]:
+        """The latest WebSocket handshakes, refused ones too, oldest first."""
+        return tuple(self._server.handshakes)
+
+    def drop_connections(self) -> None:
+        """Cut every connection at once, without a closing handshake."""
+        self._server.drop_all()
+
+    def refuse_handshakes(
+        self, status: int, retry_after: float | None = None, count: int | None = None
+    ) -> None:
+        """Answer WebSocket handshakes with an HTTP status.
+
+        Args:
+          status: for example 429 or 503.
+          retry_after: seconds to name in ``Retry-After``.
+          count: how many; by default until :meth:`accept_handshakes`.
+        """
+        self._server.refuse(status, retry_after, inf if count is None else count)
+
+    def accept_and_drop(self, count: int | None = None) -> None:
+        """Accept WebSocket handshakes, then cut the connection at once; `count` as above."""
+        self._server.drops_left = inf if count is None else count
+
+    def accept_handshakes(self) -> None:
+        """End :meth:`refuse_handshakes` and :meth:`accept_and_drop`."""
+        self._server.refuse(503, None, 0)
+        self._server.drops_left = 0
+
+    def mute(self) -> None:
+        """Send nothing more to anybody and keep every connection open: a black hole.
+
+        What would have been sent is held back until :meth:`unmute`, up to the bound of each connection's
+        queue; a connection that exceeded it is cut then.
+        """
+        self._server.gate.close()
+
+    def unmute(self) -> None:
+        """Send what was held back and go on."""
+        self._server.unmute()
+
+    def send_raw(self, text: str, connection: Connection | None = None) -> None:
+        """Send any text as a frame to one WebSocket, or to all."""
+        for target in self.connections if connection is None else (connection,):
+            target.send_raw(text)
+
+    def reject_next_subscription(self, code: int = 6002, message: str = "Subscription refused") -> None:
+        """Answer the next subscription, on whichever connection, with an error; calls add up."""
+        self._feeds.rejections.append((code, message))
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        block = self.exchange.seal()
+        if not block.is_empty:
+            self._server.publish(block)
+
+    async def _run_flow(self) -> None:
+        while True:
+            await trio.sleep(self._flow.delay())
+            await self._running.wait()
+            self._flow.step()
+            self._publish()
+
+    async def _run_views(self) -> None:
+        while True:
+            changed = trio.Event()
+            self._feeds.on_view_added = changed.set
+            with trio.move_on_at(self._feeds.next_due()):
+                await changed.wait()
+            self._server.publish_views(trio.current_time())
+
+
+async def _listen(
+    simulator: Simulator, nursery: trio.Nursery, listen: tuple[str, int], ssl_context: ssl.SSLContext | None
+) -> None:
+    """Accept TCP connections, with TLS if there is a context, and say where."""
+    host, port = listen
+    listeners: list[trio.SocketListener] = await trio.open_tcp_listeners(port, host=host)
+    port = listeners[0].socket.getsockname()[1]
+    scheme = "http" if ssl_context is None else "https"
+    simulator.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    simulator.network = NetworkConfig.from_url(simulator.url)
+    if ssl_context is None:
+        nursery.start_soon(trio.serve_listeners, simulator._server.serve, listeners)
+    else:
+        secure = [trio.SSLListener(listener, ssl_context, https_compatible=True) for listener in listeners]
+        nursery.start_soon(trio.serve_listeners, simulator._server.serve, secure)
+
+
+def _in_memory(simulator: Simulator, nursery: trio.Nursery) -> NetworkConfig:
+    async def dial(host: str, port: int) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        if nursery.cancel_scope.cancel_called:
+            raise ConnectionRefusedError("the simulator is closed")
+        ours, theirs = memory_pair()
+        nursery.start_soon(simulator._server.serve, ours, name="simulator connection")
+        return theirs
+
+    return NetworkConfig(
+        name="simulator", rest_url=f"http://{_HOST}", websocket_url=f"ws://{_HOST}/v1/ws", dialer=dial
+    )
+
+
+@asynccontextmanager
+async def open_simulator(
+    seed: int = 7,
+    *,
+    markets: Sequence[Listing] | None = None,
+    rate: float = 8.0,
+    start_time: float = DEFAULT_START_TIME,
+    listen: tuple[str, int] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    flow: bool = True,
+    flavour: Flavour = DEFAULT_FLAVOUR,
+) -> AsyncGenerator[Simulator, None]:
+    """Run an O2-compatible exchange inside this program.
+
+    Use it with ``async with``; ``simulator.network`` goes into ``open_o2``. By default it is reached in
+    memory, so it also works in virtual time. The same seed gives the same sequence of events; on the
+    default clock their times vary with the machine.
+
+    Args:
+      seed: determines books, prices and the whole order flow.
+      markets: what to list; by default three markets against fUSDC.
+      rate: mean number of order flow events per second and market.
+      start_time: the exchange's time at the beginning, seconds since 1970.
+      listen: host and port to accept TCP connections on; port 0 takes a free one.
+      ssl_context: serve TLS with it; needs `listen`. Clients must be told to trust it.
+      flow: run the order flow; without it books are filled once and then still.
+      flavour: which of the known spellings of the protocol to use.
+
+    Raises:
+      OSError: the address cannot be listened on.
+      ValueError: `rate` is not positive, or `ssl_context` came without `listen`.
+
+    Leaving or cancelling it cuts every connection. An error of the body comes out as it is.
+    """
+    if not 0 < rate < inf:
+        raise ValueError(f"rate must be a positive number of events per second, not {rate!r}")
+    if ssl_context is not None and listen is None:
+        raise ValueError("ssl_context needs listen: in memory there is no TLS")
+    listings = default_listings() if markets is None else tuple(markets)
+    simulator = Simulator(listings, seed=seed, rate=rate, start_time=start_time, flavour=flavour)
+    async with BareNursery() as nursery:
+        if listen is None:
+            simulator.url, simulator.network = None, _in_memory(simulator, nursery)
+        else:
+            await _listen(simulator, nursery, listen, ssl_context)
+        if flow:
+            simulator.resume_flow()
+        nursery.start_soon(simulator._run_flow, name="simulator order flow")
+        nursery.start_soon(simulator._run_views, name="simulator depth views")
+        yield simulator
