@@ -113,6 +113,10 @@ class Link:
             # After the peer's own close, and on most errors, trio-websocket leaves the stream open.
             await trio.aclose_forcefully(self._wire)
 
+    async def abort(self) -> None:
+        """Close at once, without a word to the peer. Does not raise."""
+        await trio.aclose_forcefully(self._wire)
+
     async def _ending(self) -> Exception:
         """Return the error that tells why there is nothing more."""
         if self._connection.closed is None:
@@ -134,7 +138,7 @@ async def open_link(config: NetworkConfig, options: Options) -> AsyncIterator[Li
     """Open the WebSocket of `config` and close it on leaving.
 
     Errors of the body pass through as they are, never in an exception group. Closing is bounded as in
-    :meth:`Link.aclose`; a cancelled body closes the stream at once.
+    :meth:`Link.aclose`; a body that fails or is cancelled closes the stream at once.
 
     Raises:
       OSError: no connection; among them ``ssl.SSLCertVerificationError``.
@@ -146,8 +150,11 @@ async def open_link(config: NetworkConfig, options: Options) -> AsyncIterator[Li
         link = await _connect(config, options, _Reader(nursery))
         try:
             yield link
-        finally:
-            await link.aclose()
+        except BaseException:
+            # A farewell is for a peer that listens; from a dead one its answer would be waited for in vain.
+            await link.abort()
+            raise
+        await link.aclose()
 
 
 async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> Link:
@@ -178,7 +185,7 @@ async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> 
         raise refusal
     if reader.ended.is_set():
         raise reader.error()
-    raise ConnectTimeout(f"no WebSocket to {config.websocket_url} within {options.connect_timeout:g} s")
+    raise ConnectTimeout(f"no WebSocket to {config.websocket_host} within {options.connect_timeout:g} s")
 
 
 def _target(url: str) -> tuple[str, str]:
