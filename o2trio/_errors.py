@@ -5,7 +5,12 @@ Messages tell what happened, to which market or account, and what to do about it
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import trio
+
+if TYPE_CHECKING:
+    from .models._reads import Cursor
 
 __all__ = [
     "ApiError",
@@ -15,6 +20,7 @@ __all__ = [
     "ConnectionFault",
     "DecodeError",
     "HandshakeRejected",
+    "IncompletePages",
     "InvalidRequest",
     "LinkClosed",
     "MessageTooBig",
@@ -73,28 +79,46 @@ class ServerError(O2Error):
 
 
 class ApiError(ServerError):
-    """The exchange answered a REST request with an error.
+    """The exchange answered a REST request with an error; the codes it publishes have subclasses.
 
     Attributes:
       status: HTTP status.
       code: the exchange's own code, or None where it gave none.
+      message: the exchange's own words, or None.
       reason: the untouched reason text, or None.
+      receipts: the untouched receipts of a transaction that failed on chain, or None.
       retry_after: seconds the exchange asked to wait, or None.
     """
 
     def __init__(
         self,
-        message: str,
+        text: str,
         *,
         status: int,
         code: int | None = None,
+        message: str | None = None,
         reason: str | None = None,
+        receipts: object = None,
         retry_after: float | None = None,
     ) -> None:
         self.status = status
         self.code = code
+        self.message = message
         self.reason = reason
+        self.receipts = receipts
         self.retry_after = retry_after
+        super().__init__(text)
+
+
+class IncompletePages(ServerError):
+    """A list could not be read to its end: too many pages, or the exchange does not advance.
+
+    Attributes:
+      cursor: a place to go on from (a :class:`Cursor`), or None at the beginning.
+    """
+
+    def __init__(self, message: str, cursor: Cursor | None = None) -> None:
+        self.cursor = cursor
         super().__init__(message)
 
 

@@ -51,6 +51,11 @@ class NetworkConfig:
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, eq=False)
     dialer: Dialer | None = attrs.field(default=None, eq=False)
 
+    @property
+    def websocket_host(self) -> str:
+        """Host and port of the streams, for messages: user, path and query may hold secrets."""
+        return urlsplit(self.websocket_url).netloc.rpartition("@")[2]
+
     @rest_url.validator
     def _check_rest(self, _attribute: object, value: str) -> None:
         _check_url(value, ("http", "https"))
@@ -144,10 +149,13 @@ class Options:
         None never gives up.
       snapshot_timeout: how long a depth subscription waits for its first snapshot.
       refusal_window: how long after a subscription an error frame that names nothing may still refuse it.
-      resync_attempts: how often in a row a broken book asks for a fresh snapshot before its stream fails.
+      resync_attempts: fresh snapshots that a new depth stream asks for, in a row, before it fails. A stream
+        that was live once keeps asking, more and more rarely.
       buffer_size: updates that one subscription buffers before its overflow rule applies.
       conflation_limit: orders or balances that one conflated update may carry before it becomes a gap.
       idle_timeout: how long a connection stays open after its last stream was left.
+      reads_per_second: REST reads of one client, except those that the exchange itself limits to fewer.
+      max_pages: pages that one iteration over trades or orders reads; then it ends with an error.
       repair_timeout: for one REST repair of a break; then the gap is marked and the stream goes on.
       max_connections: WebSocket connections of one client.
       max_message_bytes: the largest inbound message.
@@ -170,6 +178,8 @@ class Options:
     refusal_window: float = attrs.field(default=10.0, validator=_seconds())
     idle_timeout: float = attrs.field(default=30.0, validator=_seconds(zero=True))
     repair_timeout: float = attrs.field(default=20.0, validator=_seconds())
+    reads_per_second: int = attrs.field(default=20, validator=_count())
+    max_pages: int = attrs.field(default=1000, validator=_count())
     resync_attempts: int = attrs.field(default=5, validator=_count())
     buffer_size: int = attrs.field(default=1024, validator=_count(4))
     conflation_limit: int = attrs.field(default=10_000, validator=_count())

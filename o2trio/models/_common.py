@@ -36,7 +36,7 @@ class Side(StrEnum):
 
 
 class Origin(Enum):
-    """Where an update came from: the in-band mark of design promise 1."""
+    """Where an update came from: the mark that a stream carries in itself."""
 
     LIVE = "live"
     """Sent by the exchange as it happened."""

@@ -1,5 +1,7 @@
-"""The exchange's REST interface: reads with retries, errors that say who is to blame."""
+"""The exchange's REST interface: reads within limits, with retries, and errors that name their cause."""
 
 from ._client import RestClient
+from ._markets import MarketKey
+from ._pages import Pages
 
-__all__ = ["RestClient"]
+__all__ = ["MarketKey", "Pages", "RestClient"]

@@ -1,4 +1,4 @@
-"""What an HTTP answer says: the shapes of answers that no model has, and errors in every clothing.
+"""What an HTTP answer says: the shapes that no model has, and errors in every clothing.
 
 Pure functions over status, headers and body; nothing is sent or repeated here.
 """
@@ -10,13 +10,15 @@ from collections.abc import Mapping
 import attrs
 import msgspec
 
+from .._api_errors import API_ERRORS, RateLimitExceeded
 from .._errors import ApiError
-from ..models import AccountInfo, Balance, BookBalance, Id, Identity
+from ..models import AccountState, Balance, BookBalance, Id, Identity, Session
 from ..transport._backoff import parse_retry_after
 
-__all__ = ["AccountAnswer", "Answer", "BalanceAnswer", "find_error"]
+__all__ = ["AccountAnswer", "Answer", "Anything", "BalanceAnswer", "Health", "find_error"]
 
 _SHOWN_CHARACTERS = 200
+_TOO_MANY_REQUESTS = 429
 
 
 @attrs.frozen(slots=True)
@@ -63,6 +65,9 @@ class TradeAccount:
 
     nonce: int | None = None
     owner: Identity | None = None
+    last_modification: int | None = None
+    synced_with_network: bool | None = None
+    sync_state: object = None
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -71,13 +76,36 @@ class AccountAnswer:
 
     trade_account_id: Id | None = None
     trade_account: TradeAccount | None = None
+    session: Session | None = None
 
-    def to_account(self) -> AccountInfo | None:
+    def to_account(self) -> AccountState | None:
         """Return the model's form, or None where there is no account."""
         if self.trade_account_id is None:
             return None
         known = self.trade_account or TradeAccount()
-        return AccountInfo(trade_account_id=self.trade_account_id, nonce=known.nonce, owner=known.owner)
+        return AccountState(
+            trade_account_id=self.trade_account_id,
+            nonce=known.nonce,
+            owner=known.owner,
+            last_modification=known.last_modification,
+            synced_with_network=known.synced_with_network,
+            sync_state=known.sync_state,
+            session=self.session,
+        )
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Anything:
+    """An answer whose shape nobody has documented: any JSON, immutable."""
+
+    content: object = None
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Health:
+    """``GET /health``."""
+
+    status: str
 
 
 class _Envelope(msgspec.Struct):
@@ -86,6 +114,7 @@ class _Envelope(msgspec.Struct):
     code: int | None = None
     message: str | None = None
     reason: str | None = None
+    receipts: object = None
 
 
 def find_error(answer: Answer) -> ApiError | None:
@@ -101,18 +130,26 @@ def find_error(answer: Answer) -> ApiError | None:
         text = " ".join(answer.body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").split())
         shown = "".join(character for character in text if character.isprintable())[:_SHOWN_CHARACTERS]
         message = f"{answer.request} answered HTTP {answer.status} without JSON: {shown or '(empty)'}"
-        return ApiError(message, status=answer.status, retry_after=retry_after)
+        return _class_of(answer.status, None)(message, status=answer.status, retry_after=retry_after)
     if success and (envelope.code is None or envelope.message is None):
         return None
     number = "" if envelope.code is None else f" with code {envelope.code}"
     words = ": ".join(part for part in (envelope.message, envelope.reason) if part) or "no explanation"
-    return ApiError(
+    return _class_of(answer.status, envelope.code)(
         f"{answer.request} failed with HTTP {answer.status}{number}: {words}",
         status=answer.status,
         code=envelope.code,
+        message=envelope.message,
         reason=envelope.reason,
+        receipts=envelope.receipts,
         retry_after=retry_after,
     )
+
+
+def _class_of(status: int, code: int | None) -> type[ApiError]:
+    if code is None:
+        return RateLimitExceeded if status == _TOO_MANY_REQUESTS else ApiError
+    return API_ERRORS.get(code, ApiError)
 
 
 def _envelope(body: bytes) -> _Envelope | None:

@@ -1,176 +1,282 @@
-"""The REST client: one bounded request, reads that are repeated, and the reads the streams need.
+"""The REST client: trades, accounts and orders here, every other read inherited.
 
-How bytes travel is in ``_transport``, what an answer means in ``_answers``, JSON in ``o2trio.wire``.
+How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavours
+of answers in ``_shapes``.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping
-from contextlib import aclosing
-from types import TracebackType
-from typing import Self, TypeVar
+from collections.abc import Iterable, Sequence
+from functools import partial
 
-import httpx2
+import attrs
 import trio
 
-from .._errors import ApiError, InvalidRequest, MessageTooBig, RequestFailed
-from .._network import NetworkConfig, Options
-from ..models import AccountInfo, Balance, Id, Identity, IdentityKind, Markets, normalize_id
-from ..transport._backoff import backoff_delays
-from ..transport._faults import is_transient_status
-from ..wire import structure_json
-from ._answers import AccountAnswer, Answer, BalanceAnswer, find_error
-from ._transport import DialerTransport
+from .._nursery import BareNursery
+from ..models import (
+    AccountState,
+    AccountWindow,
+    ActiveOrder,
+    Balance,
+    Cursor,
+    Direction,
+    Id,
+    Identity,
+    IdentityKind,
+    Order,
+    Trade,
+)
+from . import _arguments as arguments
+from ._answers import AccountAnswer, BalanceAnswer
+from ._arguments import MAX_ORDERS, MAX_TRADES, check_id, identity_query
+from ._http import READ_ATTEMPTS
+from ._markets import MarketKey, MarketReads, market_id_of
+from ._pages import Pages
+from ._shapes import under
 
-__all__ = ["READ_ATTEMPTS", "RestClient"]
+__all__ = ["READ_ATTEMPTS", "After", "MarketKey", "RestClient"]
 
-T = TypeVar("T")
+After = Cursor | Trade | Order | None
+"""The item after which to begin; None for the beginning."""
 
-READ_ATTEMPTS = 3
-"""How often a read is tried in all."""
-_RATE_LIMITED = 1003
+_AT_ONCE = 4
+"""Balances of one call that are read at the same time."""
 
 
-class RestClient:
+class RestClient(MarketReads):
     """Reads from the exchange over REST; an async context manager that owns its connections.
 
-    Any number of tasks may use it at once. Cancelling a call harms no other.
+    Any number of tasks may use it at once. Cancelling a call harms no other. Every method raises as
+    :meth:`get_json`, and :exc:`InvalidRequest` for a wrong argument before anything is sent. Numbers are in
+    chain units, times in milliseconds, unless the model says otherwise.
     """
 
-    def __init__(self, config: NetworkConfig, options: Options) -> None:
-        self._options = options
-        self._http = httpx2.AsyncClient(
-            base_url=config.rest_url,
-            transport=DialerTransport(config),
-            headers={"Accept": "application/json", "User-Agent": "o2trio"},
-            # Time limits are cancel scopes, which bound a request as a whole.
-            timeout=None,
-            trust_env=False,
+    # -- trades ------------------------------------------------------------------------------------
+
+    async def trades(
+        self,
+        market: MarketKey,
+        count: int = MAX_TRADES,
+        direction: Direction | str = Direction.DESCENDING,
+        after: After = None,
+    ) -> tuple[Trade, ...]:
+        """Read one page of a market's trades.
+
+        Args:
+          market: which one.
+          count: trades of the page, 1 to 50.
+          direction: newest first (``"desc"``) or oldest first (``"asc"``).
+          after: where to begin; the page may repeat this very trade.
+        """
+        query = arguments.page_query(count, MAX_TRADES, direction)
+        cursor = arguments.cursor_query(arguments.cursor_of(after), "start_trade_id")
+        return await self._trades("/v1/trades", market, {**query, **cursor})
+
+    async def trades_by_account(
+        self,
+        market: MarketKey,
+        account: Identity,
+        count: int = MAX_TRADES,
+        direction: Direction | str = Direction.DESCENDING,
+        after: After = None,
+    ) -> tuple[Trade, ...]:
+        """Read one page of an account's trades on a market, with its role in each.
+
+        Args:
+          account: a trading account (a contract) or a wallet.
+          market, count, direction, after: as for :meth:`trades`.
+        """
+        query = arguments.page_query(count, MAX_TRADES, direction)
+        cursor = arguments.cursor_query(arguments.cursor_of(after), "start_trade_id")
+        who = identity_query(account, "account")
+        return await self._trades("/v1/trades_by_account", market, {**who, **query, **cursor})
+
+    def iter_trades(
+        self,
+        market: MarketKey,
+        direction: Direction | str = Direction.ASCENDING,
+        after: After = None,
+        *,
+        account: Identity | None = None,
+        count: int = MAX_TRADES,
+        known: Iterable[str] = (),
+    ) -> Pages[Trade]:
+        """Iterate over a market's trades, page by page, each trade once.
+
+        Args:
+          market, direction: as for :meth:`trades`.
+          after: where to begin; this very trade does not come.
+          account: only this account's trades, with its role in each.
+          count: trades of one page, 2 to 50.
+          known: ids of trades that shall not come.
+
+        Raises:
+          InvalidRequest: at once, if an argument is wrong.
+        """
+        arguments.page_query(arguments.whole(count, 2, MAX_TRADES, "count"), MAX_TRADES, direction)
+        if account is None:
+            fetch = partial(self.trades, market, count, direction)
+        else:
+            identity_query(account, "account")
+            fetch = partial(self.trades_by_account, market, account, count, direction)
+        return Pages(
+            fetch,
+            what="the list of trades",
+            count=count,
+            max_pages=self._options.max_pages,
+            after=arguments.cursor_of(after),
+            known=known,
         )
 
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
+    async def _trades(self, path: str, market: MarketKey, query: dict[str, str | int]) -> tuple[Trade, ...]:
+        market_id = await market_id_of(market)
+        return await self.get_json(
+            path, {"market_id": market_id, **query}, tuple[Trade, ...], under("trades")
+        )
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._http.__aexit__(kind, error, traceback)
+    # -- accounts ----------------------------------------------------------------------------------
 
-    async def markets(self) -> Markets:
-        """Read the list of markets; raises as :meth:`get_json`."""
-        return await self.get_json("/v1/markets", {}, Markets)
+    async def account(self, of: str | Identity) -> AccountState | None:
+        """Read a trading account, or return None if there is none.
+
+        Args:
+          of: the trade account id, or the identity (wallet or contract) that **owns** the account.
+        """
+        if isinstance(of, Identity):
+            query = {"owner_contract" if of.kind is IdentityKind.CONTRACT_ID else "owner": of.id}
+        else:
+            query = {"trade_account_id": check_id(of, "a trade account id")}
+        return (await self.get_json("/v1/accounts", query, AccountAnswer)).to_account()
+
+    async def account_window(self, trade_account_id: str, lane: int = 0) -> AccountWindow:
+        """Read which parallel nonces of a lane (0 to 4) are used."""
+        query: dict[str, str | int] = {
+            "trade_account_id": check_id(trade_account_id, "a trade account id"),
+            "nonce_session_id": arguments.whole(lane, arguments.LANES[0], arguments.LANES[-1], "lane"),
+        }
+        return await self.get_json("/v1/accounts/window", query, AccountWindow)
 
     async def balance(self, identity: Identity, asset_id: str) -> Balance:
-        """Read what `identity` holds of one asset, in chain units; raises as :meth:`get_json`.
+        """Read what `identity` holds of one asset.
 
         Args:
           identity: a trading account (a contract) or a wallet.
           asset_id: the asset.
-
-        Raises:
-          InvalidRequest: `asset_id` is no id.
         """
-        asset = _id(asset_id)
-        owner = "contract" if identity.kind is IdentityKind.CONTRACT_ID else "address"
-        answer = await self.get_json("/v1/balance", {"asset_id": asset, owner: identity.id}, BalanceAnswer)
-        return answer.to_balance(identity, asset)
+        asset = check_id(asset_id, "an asset id")
+        query = {"asset_id": asset, **identity_query(identity, "address")}
+        return (await self.get_json("/v1/balance", query, BalanceAnswer)).to_balance(identity, asset)
 
-    async def account(self, of: str | Identity) -> AccountInfo | None:
-        """Read a trading account, or return None if there is none; raises as :meth:`get_json`.
+    async def balances(self, identity: Identity, asset_ids: Sequence[str]) -> tuple[Balance, ...]:
+        """Read what `identity` holds of several assets, in their order; a few are read at the same time."""
+        identity_query(identity, "address")
+        assets = [check_id(asset, "an asset id") for asset in asset_ids]
+        found: dict[Id, Balance] = {}
+        limit = trio.CapacityLimiter(_AT_ONCE)
+        everything = trio.Event()
+        wanted = set(assets)
+
+        async def read(asset: Id) -> None:
+            async with limit:
+                found[asset] = await self.balance(identity, asset)
+            if found.keys() == wanted:
+                everything.set()
+
+        async with BareNursery() as nursery:
+            for asset in dict.fromkeys(assets):
+                nursery.start_soon(read, asset)
+            if assets:
+                await everything.wait()
+        return tuple(found[asset] for asset in assets)
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    async def orders(
+        self,
+        market: MarketKey,
+        account: Identity,
+        count: int = MAX_ORDERS,
+        direction: Direction | str = Direction.DESCENDING,
+        after: After = None,
+        *,
+        only_open: bool = False,
+    ) -> tuple[Order, ...]:
+        """Read one page of an account's orders on a market.
 
         Args:
-          of: the trade account id, or the identity (wallet or contract) that **owns** the account.
-
-        Raises:
-          InvalidRequest: `of` is no id.
+          market: which one.
+          account: a trading account (a contract) or a wallet.
+          count: orders of the page, 1 to 200.
+          direction: newest first (``"desc"``) or oldest first (``"asc"``).
+          after: where to begin; the page may repeat this very order.
+          only_open: leave out those that are no longer on the book.
         """
-        if isinstance(of, str):
-            params = {"trade_account_id": _id(of)}
-        else:
-            params = {"owner_contract" if of.kind is IdentityKind.CONTRACT_ID else "owner": of.id}
-        return (await self.get_json("/v1/accounts", params, AccountAnswer)).to_account()
+        query: dict[str, str | int] = {
+            **identity_query(account, "account"),
+            **arguments.page_query(count, MAX_ORDERS, direction),
+            **arguments.cursor_query(arguments.cursor_of(after), "start_order_id"),
+        }
+        if only_open:
+            query["is_open"] = "true"
+        market_id = await market_id_of(market)
+        orders = await self.get_json(
+            "/v1/orders", {"market_id": market_id, **query}, tuple[Order, ...], under("orders")
+        )
+        return tuple(_placed(order, market_id, account) for order in orders)
 
-    async def get_json(self, path: str, params: Mapping[str, str | int], kind: type[T]) -> T:
-        """Read `path` and return the answer as `kind`.
-
-        A read that found no connection, a busy server (408, 425, 5xx) or a full rate limit (429, code 1003)
-        is repeated, ``READ_ATTEMPTS`` times in all, after a backoff wait or the wait the server asks
-        for; where it asks for more than ``Options.request_timeout`` the error is raised at once. Each
-        attempt may take ``Options.request_timeout``. May be cancelled at any time.
+    def iter_orders(
+        self,
+        market: MarketKey,
+        account: Identity,
+        direction: Direction | str = Direction.ASCENDING,
+        after: After = None,
+        *,
+        only_open: bool = False,
+        count: int = MAX_ORDERS,
+        known: Iterable[str] = (),
+    ) -> Pages[Order]:
+        """Iterate over an account's orders on a market, page by page, each order once.
 
         Args:
-          path: absolute, beginning with ``/v1``.
-          params: the query.
-          kind: a model class, or ``tuple[X, ...]`` of one.
+          market, account, direction, only_open: as for :meth:`orders`.
+          after: where to begin; this very order does not come.
+          count: orders of one page, 2 to 200.
+          known: ids of orders that shall not come.
 
         Raises:
-          ApiError: the exchange, or a gateway before it, said no.
-          RequestFailed: no answer.
-          DecodeError: an answer that is not a `kind`.
-          MessageTooBig: an answer of more than ``Options.max_message_bytes``.
+          InvalidRequest: at once, if an argument is wrong.
         """
-        return structure_json(await self._read(path, params), kind)
+        arguments.page_query(arguments.whole(count, 2, MAX_ORDERS, "count"), MAX_ORDERS, direction)
+        identity_query(account, "account")
+        return Pages(
+            partial(self.orders, market, account, count, direction, only_open=only_open),
+            what="the list of orders",
+            count=count,
+            max_pages=self._options.max_pages,
+            after=arguments.cursor_of(after),
+            known=known,
+        )
 
-    async def _read(self, path: str, params: Mapping[str, str | int]) -> bytes:
-        delays = backoff_delays(self._options)
-        attempts = READ_ATTEMPTS
-        while True:
-            attempts -= 1
-            try:
-                return await self._attempt("GET", path, params)
-            except (ApiError, RequestFailed) as error:
-                wait = self._wait_before_retry(error, next(delays))
-                if wait is None or not attempts:
-                    raise
-            await trio.sleep(wait)
+    async def order(self, market: MarketKey, order_id: str) -> Order:
+        """Read one order.
 
-    async def _attempt(self, method: str, path: str, params: Mapping[str, str | int]) -> bytes:
-        name = f"{method} {path}"
-        request = self._http.build_request(method, path, params=dict(params))
-        with trio.move_on_after(self._options.request_timeout):
-            answer = await self._exchange(name, request)
-            error = find_error(answer)
-            if error is not None:
-                raise error
-            return answer.body
-        raise RequestFailed(f"{name} got no answer within {self._options.request_timeout:g} s")
+        Raises:
+          OrderNotFound: there is no such order on this market.
+        """
+        query = {"order_id": check_id(order_id, "an order id")}
+        market_id = await market_id_of(market)
+        order = await self.get_json("/v1/order", {"market_id": market_id, **query}, Order, under("order"))
+        return _placed(order, market_id, None)
 
-    async def _exchange(self, name: str, request: httpx2.Request) -> Answer:
-        try:
-            response = await self._http.send(request, stream=True)
-            try:
-                body = await self._body(name, response)
-            finally:
-                await response.aclose()
-        except httpx2.HTTPError as error:
-            raise RequestFailed(f"{name} got an unreadable answer: {error}") from error
-        return Answer(name, response.status_code, response.headers.get("Retry-After"), body)
-
-    async def _body(self, name: str, response: httpx2.Response) -> bytes:
-        limit = self._options.max_message_bytes
-        body = bytearray()
-        async with aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > limit:
-                    what = f"{name} answered with more than {limit} bytes"
-                    raise MessageTooBig(f"{what}; raise Options.max_message_bytes")
-        return bytes(body)
-
-    def _wait_before_retry(self, error: ApiError | RequestFailed, backoff: float) -> float | None:
-        """Return how many seconds to wait before trying again, or None if that is pointless."""
-        if isinstance(error, RequestFailed):
-            return None if isinstance(error.__cause__, ssl.SSLCertVerificationError) else backoff
-        if not is_transient_status(error.status) and error.code != _RATE_LIMITED:
-            return None
-        asked = error.retry_after or 0.0
-        return None if asked > self._options.request_timeout else max(asked, backoff)
+    async def active_orders(self, market: MarketKey, account: Identity) -> tuple[ActiveOrder, ...]:
+        """Read which orders and triggers of an account are active on a market."""
+        query = identity_query(account, "account")
+        market_id = await market_id_of(market)
+        return await self.get_json(
+            "/v1/orders/active", {"market_id": market_id, **query}, tuple[ActiveOrder, ...], under("entries")
+        )
 
 
-def _id(text: str) -> Id:
-    try:
-        return normalize_id(text)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
+def _placed(order: Order, market_id: Id, account: Identity | None) -> Order:
+    """Add what the order leaves out because the question said it."""
+    return attrs.evolve(order, market_id=order.market_id or market_id, owner=order.owner or account)

@@ -1,15 +1,14 @@
 """JSON to models: one strict cattrs converter, in a fast and in an explaining configuration.
 
-The tables say how the wire's vocabulary differs from the models': other names, ranges of numbers, fields
-that a message cannot do without. Readers of single values live in ``_values``; what the action of a frame
-means is the matter of ``_decode``.
+How the wire's vocabulary differs from the models' is told by ``_vocabulary``. Readers of single values live
+in ``_values``; what the action of a frame means is the matter of ``_decode``.
 """
 
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import attrs
@@ -25,22 +24,15 @@ from cattrs.preconf.msgspec import make_converter
 
 from .._errors import DecodeError
 from ..models import (
-    BalanceUpdate,
     DepthChanges,
     DepthUpdate,
     Id,
-    Identity,
     Level,
-    NonceUpdate,
-    OrderType,
-    OrderUpdate,
     Origin,
-    Side,
-    TraderSide,
-    TradeUpdate,
 )
 from . import _values as read
 from ._values import Hook, show
+from ._vocabulary import FIELDS, OURS, REQUIRED, TYPES, names_of, spellings
 
 __all__ = ["DepthView", "Snapshot", "fail", "parse", "structure", "structure_json"]
 
@@ -48,6 +40,8 @@ T = TypeVar("T")
 
 _SHORT = 200
 """Characters of a frame that an error keeps."""
+
+_DECODER = msgspec.json.Decoder(float_hook=read.decimal)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -80,61 +74,6 @@ class Snapshot:
         )
 
 
-_WIRE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "bids": ("buys",),
-    "asks": ("sells",),
-    "view": ("view", "orders"),
-    "trades": ("trades", "trade"),
-    "owner": ("account", "owner"),
-    "fills": ("fills", "fill"),
-    "history": ("history", "order_tx_history"),
-}
-"""Where a field's wire names differ from its own; the first one that is present (and not null) counts."""
-
-_FIELDS: Mapping[str, Hook] = {
-    "price": read.U64,
-    "price_fill": read.U64,
-    "precision": read.U8,
-    "decimals": read.U8,
-    "base_decimals": read.U8,
-    "max_precision": read.U8,
-    "nonce": read.counter,
-    "chain_id": read.counter,
-    "trade_id": read.read_trade_id,
-    "desired_quantity": read.read_record,
-}
-"""Fields that are read by their name; every other field is read by its type."""
-
-_TYPES: Mapping[object, Hook] = {
-    int: read.U128,
-    str: read.read_text,
-    bool: read.read_bool,
-    Id: read.read_id,
-    Identity: read.read_identity,
-    Side: read.read_side,
-    TraderSide: read.read_trader_side,
-    OrderType: read.read_order_type,
-    StrEnum: read.read_enum,
-}
-
-_REQUIRED: Mapping[type, tuple[str, ...]] = {
-    DepthUpdate: ("changes",),
-    TradeUpdate: ("trades",),
-    OrderUpdate: ("orders",),
-    BalanceUpdate: ("balance",),
-    NonceUpdate: ("contract_id", "nonce"),
-}
-"""Fields that only a gap may leave out, so that a frame without them is broken."""
-
-_OURS: Mapping[type, tuple[str, ...]] = {
-    DepthUpdate: ("origin", "epoch", "precision"),
-    TradeUpdate: ("origin", "epoch"),
-    OrderUpdate: ("origin", "epoch"),
-    BalanceUpdate: ("origin", "epoch"),
-    NonceUpdate: ("origin", "epoch"),
-}
-"""Fields that this library fills in; the wire cannot set them."""
-
 _FAILURES = (ValueError, KeyError, TypeError, RecursionError)
 """What structuring raises for bad input."""
 
@@ -158,22 +97,24 @@ def _without_none(kind: object) -> object:
     return kind
 
 
-def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] = _FIELDS) -> Hook:
+def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] = FIELDS) -> Hook:
     """Return the reader of an attrs class: null means missing, unknown fields are ignored."""
     attrs.resolve_types(cls)
-    required = _REQUIRED.get(cls, ())
-    fields = [field for field in attrs.fields(cls) if field.name not in _OURS.get(cls, ())]
+    required = REQUIRED.get(cls, ())
+    fields = [field for field in attrs.fields(cls) if field.name not in OURS.get(cls, ())]
     fields = [field.evolve(default=attrs.NOTHING) if field.name in required else field for field in fields]
     overrides: dict[str, Any] = {}
     choices = []
     for field in fields:
         kind = _without_none(field.type)
-        first, *others = _WIRE_NAMES.get(field.name, (field.name,))
-        hook = known.get(field.name) or converter.get_structure_hook(kind)
+        first, *others = names_of(cls, field.name)
+        named = None if kind is Decimal else known.get(field.name)
+        hook = named or converter.get_structure_hook(kind)
         overrides[field.name] = override(rename=first, struct_hook=hook)
         choices += [(first, other, get_origin(kind) is tuple) for other in others]
     generated: Any = make_dict_structure_fn_from_attrs(fields, cls, converter, **overrides)
-    if not converter.detailed_validation and all(field.default is attrs.NOTHING for field in fields):
+    optional = any(field.default is not attrs.NOTHING for field in fields)
+    if not (converter.detailed_validation or optional or choices):
         # Nothing is optional, nothing has two names: levels, the bulk of all objects, skip the detour below.
         return cast("Hook", generated)
 
@@ -209,7 +150,7 @@ def _tuple_hook(kind: object, converter: Converter) -> Hook:
 
 def _changes_hook(cls: type[DepthChanges], converter: Converter) -> Hook:
     """Return the reader of live changes, whose sizes are signed; everywhere else they are not."""
-    level = _class_hook(Level, converter, {**_FIELDS, "quantity": read.I128})
+    level = _class_hook(Level, converter, {**FIELDS, "quantity": read.I128})
     levels = _tuple_of(level, Level, converter)
     return _class_hook(cls, converter, {"bids": levels, "asks": levels})
 
@@ -254,7 +195,7 @@ def _make(*, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(lambda kind: kind is DepthChanges, _changes_hook)
     converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
     converter.register_structure_hook_factory(_is_mapping, _mapping_hook)
-    for kind, hook in _TYPES.items():
+    for kind, hook in TYPES.items():
         converter.register_structure_hook(kind, hook)
     return converter
 
@@ -281,27 +222,29 @@ def structure(value: object, kind: type[T], data: str | bytes) -> T:
     raise fail(problem, data, path)
 
 
-def structure_json(data: bytes | str, kind: type[T]) -> T:
+def structure_json(data: bytes | str, kind: type[T], shape: Callable[[object], object] | None = None) -> T:
     """Decode JSON text, for example the body of a REST answer, into `kind`.
 
     Args:
       data: JSON in UTF-8, or already as text.
       kind: a model class, or ``tuple[X, ...]`` of one.
+      shape: brings the decoded JSON into the one form that `kind` has; must take whatever JSON can be.
 
     Raises:
       DecodeError: `data` is not JSON, does not have the shape, or a value is out of range.
     """
-    return structure(parse(data), kind, data)
+    value = parse(data)
+    return structure(value if shape is None else shape(value), kind, data)
 
 
 def parse(data: bytes | str) -> object:
-    """Decode JSON into Python's own types.
+    """Decode JSON into Python's own types; a number that is no integer becomes an exact Decimal.
 
     Raises:
       DecodeError: not JSON, not UTF-8, too deep, or a number beyond anything sensible.
     """
     try:
-        return msgspec.json.decode(data)
+        return _DECODER.decode(data)
     except RecursionError:
         problem = "JSON is nested too deeply"
     except ValueError as error:
@@ -346,7 +289,7 @@ def _follow(note: AttributeValidationNote | IterableValidationNote, value: objec
     """Return the step that `note` tells, as the wire spells it, and what is found there."""
     if isinstance(note, AttributeValidationNote):
         found = cast("dict[str, object]", value)
-        names = _WIRE_NAMES.get(note.name, (note.name,))
+        names = spellings(note.name)
         name = next((name for name in names if found.get(name) is not None), names[0])
         return f".{name}", found.get(name)
     if isinstance(note.index, str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
@@ -22,7 +23,10 @@ __all__ = [
     "U128",
     "Hook",
     "counter",
+    "decimal",
+    "read_anything",
     "read_bool",
+    "read_decimal",
     "read_enum",
     "read_id",
     "read_identity",
@@ -48,6 +52,8 @@ def show(value: object) -> str:
     """Return a short text for `value`, whatever its size."""
     if isinstance(value, str):
         return repr(value[:40])
+    if isinstance(value, Decimal):
+        return str(value)[:40]
     if isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() <= 140):
         return str(value)
     return {type(None): "null", int: "a huge number", list: "a list", dict: "an object"}[type(value)]
@@ -85,6 +91,26 @@ def counter(value: object, type_: object) -> int:
     if type(value) is str and _HEXADECIMAL.fullmatch(value):
         return int(value, 16)
     return U64(value, type_)
+
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?")
+"""What is read as a decimal number: the bounds are beyond anything sensible, and keep arithmetic quick."""
+
+
+def decimal(text: str) -> Decimal:
+    """Read the text of a decimal number, every digit of it."""
+    if _DECIMAL.fullmatch(text) and text.isascii():
+        return Decimal(text)
+    raise ValueError(f"expected a decimal number, not {show(text)}")
+
+
+def read_decimal(value: object, _type: object) -> Decimal:
+    """Read a decimal number, sent as a JSON number or as text."""
+    if type(value) is Decimal:
+        return value
+    if type(value) is int:
+        return Decimal(I128(value, int))
+    return decimal(read_text(value, str))
 
 
 def read_text(value: object, _type: object) -> str:
@@ -172,6 +198,11 @@ def read_record(value: object, _type: object) -> Mapping[str, object]:
     if type(value) is dict:
         return MappingProxyType({key: _freeze(entry) for key, entry in value.items()})
     raise ValueError(f"expected an object, not {show(value)}")
+
+
+def read_anything(value: object, _type: object) -> object:
+    """Read any JSON and make it immutable at every depth."""
+    return _freeze(value)
 
 
 def _freeze(value: object) -> object:

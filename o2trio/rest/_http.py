@@ -1,0 +1,149 @@
+"""One bounded request, within the rate limits, and reads that are repeated.
+
+How bytes travel is in ``_transport``, what an answer means in ``_answers``, JSON in ``o2trio.wire``. Which
+paths there are is the matter of ``_markets``, ``_aggregated`` and ``_client``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+import trio
+
+from .._api_errors import RateLimitExceeded
+from .._errors import ApiError, MessageTooBig, RequestFailed
+from .._network import NetworkConfig, Options
+from ..transport._backoff import backoff_delays
+from ..transport._faults import is_transient_status
+from ..wire import structure_json
+from ._answers import Answer, find_error
+from ._limits import RATES, Group, Limiter, Rate, read_group
+from ._transport import DialerTransport
+
+__all__ = ["READ_ATTEMPTS", "HttpClient", "Query"]
+
+T = TypeVar("T")
+Query = Mapping[str, str | int]
+
+READ_ATTEMPTS = 3
+"""How often a read is tried in all."""
+
+
+class HttpClient:
+    """Requests to one deployment of the exchange; an async context manager that owns its connections.
+
+    Any number of tasks may use it at once. Cancelling a call harms no other.
+    """
+
+    def __init__(self, config: NetworkConfig, options: Options) -> None:
+        self._options = options
+        self._limiter = Limiter({**RATES, Group.READS: Rate(options.reads_per_second, 1.0)})
+        self._http = httpx2.AsyncClient(
+            base_url=config.rest_url,
+            transport=DialerTransport(config),
+            headers={"Accept": "application/json", "User-Agent": "o2trio"},
+            # Time limits are cancel scopes, which bound a request as a whole.
+            timeout=None,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+
+    async def get_json(
+        self, path: str, params: Query, kind: type[T], shape: Callable[[object], object] | None = None
+    ) -> T:
+        """Read `path` and return the answer as `kind`.
+
+        It first waits for its turn within the rate limit. A read that found no connection, a busy server
+        (408, 425, 5xx) or a full rate limit (429, code 1003) is repeated, ``READ_ATTEMPTS`` times in all,
+        after a backoff wait or the wait the server asks for; where it asks for more than
+        ``Options.request_timeout`` the error is raised at once. Each attempt may take
+        ``Options.request_timeout``. May be cancelled at any time.
+
+        Args:
+          path: absolute, beginning with ``/v1``.
+          params: the query.
+          kind: a model class, or ``tuple[X, ...]`` of one.
+          shape: brings the decoded JSON into the one form that `kind` has.
+
+        Raises:
+          ApiError: the exchange, or a gateway before it, said no.
+          RequestFailed: no answer.
+          DecodeError: an answer that is not a `kind`.
+          MessageTooBig: an answer of more than ``Options.max_message_bytes``.
+        """
+        return structure_json(await self._read(path, params), kind, shape)
+
+    async def _read(self, path: str, params: Query) -> bytes:
+        delays = backoff_delays(self._options)
+        group = read_group(path)
+        attempts = READ_ATTEMPTS
+        while True:
+            attempts -= 1
+            await self._limiter.acquire(group)
+            try:
+                return await self._attempt("GET", path, params)
+            except (ApiError, RequestFailed) as error:
+                wait = self._wait_before_retry(error, next(delays))
+                if wait is not None and isinstance(error, RateLimitExceeded):
+                    # The others would be refused as well.
+                    self._limiter.hold(group, wait)
+                if wait is None or not attempts:
+                    raise
+            await trio.sleep(wait)
+
+    async def _attempt(self, method: str, path: str, params: Query) -> bytes:
+        name = f"{method} {path}"
+        request = self._http.build_request(method, path, params=dict(params))
+        with trio.move_on_after(self._options.request_timeout):
+            answer = await self._exchange(name, request)
+            error = find_error(answer)
+            if error is not None:
+                raise error
+            return answer.body
+        raise RequestFailed(f"{name} got no answer within {self._options.request_timeout:g} s")
+
+    async def _exchange(self, name: str, request: httpx2.Request) -> Answer:
+        if self._http.is_closed:
+            raise trio.ClosedResourceError("the client is closed")
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                body = await self._body(name, response)
+            finally:
+                await response.aclose()
+        except httpx2.HTTPError as error:
+            raise RequestFailed(f"{name} got an unreadable answer: {error}") from error
+        return Answer(name, response.status_code, response.headers.get("Retry-After"), body)
+
+    async def _body(self, name: str, response: httpx2.Response) -> bytes:
+        limit = self._options.max_message_bytes
+        body = bytearray()
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > limit:
+                    what = f"{name} answered with more than {limit} bytes"
+                    raise MessageTooBig(f"{what}; raise Options.max_message_bytes")
+        return bytes(body)
+
+    def _wait_before_retry(self, error: ApiError | RequestFailed, backoff: float) -> float | None:
+        """Return how many seconds to wait before trying again, or None if that is pointless."""
+        if isinstance(error, RequestFailed):
+            return None if isinstance(error.__cause__, ssl.SSLCertVerificationError) else backoff
+        if not is_transient_status(error.status) and not isinstance(error, RateLimitExceeded):
+            return None
+        asked = error.retry_after or 0.0
+        return None if asked > self._options.request_timeout else max(asked, backoff)
