@@ -69,10 +69,8 @@ class Connection:
                     await self._serve(link, attempt)
                     return
             except CONNECTION_ERRORS as error:
-                fault = classify(error)
-                if fault is None:
-                    raise
-                cause = error
+                fault, cause = classify(error), error
+            assert fault is not None
             if self._hanging_up or self._port not in self._hub.ports:
                 # It was over already; whatever broke while it closed harms nobody.
                 return
