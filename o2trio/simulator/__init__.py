@@ -1,8 +1,11 @@
 """An O2-compatible exchange that runs embedded: REST and WebSocket on one port, or in memory."""
 
 from ._accounts import Account, Revert
+from ._audit import AUDIT_RECORDS, MAX_STALE_SECONDS, Audit, AuditOverflow, Recorded
+from ._block import Block
 from ._encode import Flavour
-from ._exchange import Block, Exchange
+from ._exchange import Exchange
+from ._faults import RestFaults, RestRequest
 from ._feeds import Subscription
 from ._markets import Listing, default_listings, listing
 from ._matching import BookOrder, LevelChange
@@ -11,8 +14,12 @@ from ._simulator import DEFAULT_START_TIME, Simulator, open_simulator
 from ._websocket import Connection
 
 __all__ = [
+    "AUDIT_RECORDS",
     "DEFAULT_START_TIME",
+    "MAX_STALE_SECONDS",
     "Account",
+    "Audit",
+    "AuditOverflow",
     "Block",
     "BookOrder",
     "Connection",
@@ -21,6 +28,9 @@ __all__ = [
     "Handshake",
     "LevelChange",
     "Listing",
+    "Recorded",
+    "RestFaults",
+    "RestRequest",
     "Revert",
     "Simulator",
     "Subscription",

@@ -6,11 +6,13 @@ contract (proceeds that wait for a settlement) or locked there (open orders).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 
 from ..models import AccountInfo, Balance, BookBalance, Id, Identity
 
-__all__ = ["Account", "Revert"]
+__all__ = ["NOTHING", "Account", "Holding", "Revert", "balance_of"]
 
 
 class Revert(Exception):
@@ -25,6 +27,32 @@ class Revert(Exception):
         self.enum = enum
         self.variant = variant
         super().__init__(f"{enum}::{variant}" + (f": {detail}" if detail else ""))
+
+
+class Holding(NamedTuple):
+    """What an account holds of one asset: in its wallet, and (contract, locked, unlocked) in each book."""
+
+    wallet: int
+    books: tuple[tuple[Id, int, int], ...]
+
+
+NOTHING = Holding(0, ())
+
+
+def balance_of(identity: Identity, asset: Id, holding: Holding) -> Balance:
+    """Return a holding as a client's model."""
+    wallet, books = holding
+    return Balance(
+        identity=identity,
+        asset_id=asset,
+        total_unlocked=wallet + sum(unlocked for _, _, unlocked in books),
+        total_locked=sum(locked for _, locked, _ in books),
+        trading_account_balance=wallet,
+        order_books={
+            contract: BookBalance(locked=locked, unlocked=unlocked, fee=0)
+            for contract, locked, unlocked in books
+        },
+    )
 
 
 @attrs.define(slots=True, eq=False)
@@ -42,11 +70,14 @@ class Account:
       owner: the wallet that owns it.
       nonce: the next sequential nonce.
       name: for people.
+      created: nanoseconds since 1970.
+      last_modification: the block that moved the nonce last.
     """
 
     identity: Identity
     owner: Identity
     name: str
+    created: int = 0
     nonce: int = 0
     last_modification: int = 0
     _wallet: dict[Id, int] = attrs.field(factory=dict[Id, int], init=False)
@@ -71,21 +102,17 @@ class Account:
         return frozenset(self._wallet).union(*self._books.values())
 
     def balance(self, asset: Id) -> Balance:
-        """Return the holding of one asset."""
-        books = {
-            contract: BookBalance(locked=funds[asset].locked, unlocked=funds[asset].unlocked, fee=0)
+        """Return the holding of one asset as a client's model."""
+        return balance_of(self.identity, asset, self.holding(asset))
+
+    def holding(self, asset: Id) -> Holding:
+        """Return the holding of one asset as it is now, small and immutable."""
+        books = (
+            (contract, funds[asset].locked, funds[asset].unlocked)
             for contract, funds in self._books.items()
             if asset in funds
-        }
-        wallet = self.wallet(asset)
-        return Balance(
-            identity=self.identity,
-            asset_id=asset,
-            total_unlocked=wallet + sum(book.unlocked for book in books.values()),
-            total_locked=sum(book.locked for book in books.values()),
-            trading_account_balance=wallet,
-            order_books=books,
         )
+        return Holding(self.wallet(asset), tuple(books))
 
     def deposit(self, asset: Id, amount: int) -> None:
         """Put money from outside into the wallet."""

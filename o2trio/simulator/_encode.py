@@ -7,6 +7,7 @@ Shapes follow sections 2 and 3 of the protocol notes. Where clients and servers 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import attrs
@@ -30,13 +31,13 @@ from ._matching import BookOrder
 
 __all__ = ["DEFAULT_FLAVOUR", "Flavour", "Json", "dump"]
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | bool | None"
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | Decimal | bool | None"
 
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def dump(value: object) -> str:
-    """Return `value` as JSON text."""
+    """Return `value` as JSON text; decimals become numbers with all their digits."""
     return _ENCODER.encode(value).decode()
 
 
@@ -53,11 +54,22 @@ class Flavour:
       seen_timestamp: as text, as a number, or left out.
       nonce: as text, as a number, or as hexadecimal text.
       trade_parties: whether trades name `maker`, `taker` and their fees.
-      trade_id: ``pair`` is ``maker/taker``; ``number`` is a JSON number.
+      trade_id: ``pair`` is ``maker/taker``; ``number`` is a JSON number; ``hex`` is the same with ``0x``.
       error_action: key `action` of error frames: none, ``error``, or the one of the request together
         with its market.
       acknowledge_unsubscribe: whether an unsubscription is answered with its own action.
+      order_timestamp: seconds or milliseconds since 1970.
+      book_fee: whether the parts of a balance that lie in books name a `fee`.
       cursor_inclusive: whether a REST page repeats the item its cursor names.
+      trades_envelope: whether REST trades come in an object or as a bare list.
+      rest_levels: levels of REST books as objects or as pairs.
+      heeds_limit: whether `limit` of a REST book has an effect.
+      is_open_false: what ``is_open=false`` asks for.
+      bars: ``split`` is `timestamp`, `buy_volume`, `sell_volume`; ``sum`` is `time`, `volume`.
+      single: the ticker, and the summary of one market, as a list of one or as an object.
+      ticker_names: ``short`` is `last`, `bid`, `ask`; ``long`` is `last_price`, `best_bid`, `best_ask`.
+      catalogue: aggregated assets and tickers as a map or as a list.
+      human_numbers: numbers in whole units as JSON numbers or as text.
     """
 
     snapshot_key: Literal["view", "orders"] = "view"
@@ -67,10 +79,21 @@ class Flavour:
     seen_timestamp: Literal["text", "number", "absent"] = "text"
     nonce: Literal["text", "number", "hex"] = "text"
     trade_parties: bool = True
-    trade_id: Literal["pair", "number"] = "pair"
+    trade_id: Literal["pair", "number", "hex"] = "pair"
     error_action: Literal["none", "error", "request"] = "none"
     acknowledge_unsubscribe: bool = False
+    order_timestamp: Literal["seconds", "milliseconds"] = "seconds"
+    book_fee: bool = True
     cursor_inclusive: bool = False
+    trades_envelope: bool = True
+    rest_levels: Literal["objects", "pairs"] = "objects"
+    heeds_limit: bool = True
+    is_open_false: Literal["all", "closed"] = "all"
+    bars: Literal["split", "sum"] = "split"
+    single: Literal["list", "object"] = "list"
+    ticker_names: Literal["short", "long"] = "short"
+    catalogue: Literal["map", "list"] = "map"
+    human_numbers: Literal["number", "text"] = "number"
 
     # -- small parts -------------------------------------------------------------------------------
 
@@ -137,7 +160,16 @@ class Flavour:
         """Spell a trade's id."""
         if self.trade_id == "pair":
             return "/".join(self.id(Id(part)) for part in trade.trade_id.split("/"))
-        return int(trade.trade_id[2:14], 16) << 20 | int(trade.trade_id[-5:], 16)
+        number = self.trade_number(trade)
+        return number if self.trade_id == "number" else hex(number)
+
+    def trade_number(self, trade: Trade) -> int:
+        """Return a trade's id as a number above 2**53."""
+        return int(trade.trade_id[2:16], 16) << 20 | int(trade.trade_id[-5:], 16)
+
+    def order_time(self, order: BookOrder) -> int:
+        """Return when an order was placed, in the unit that is sent."""
+        return order.timestamp if self.order_timestamp == "seconds" else order.created // 1_000_000
 
     def order(self, order: BookOrder, market: Market) -> dict[str, Json]:
         """Return one order in its present state."""
@@ -161,9 +193,9 @@ class Flavour:
             "quantity_fill": str(order.filled),
             "price": str(order.price),
             "price_fill": str(order.price_fill),
-            "timestamp": str(order.timestamp),
+            "timestamp": str(self.order_time(order)),
             "close": order.close,
-            "partially_filled": 0 < order.filled < order.quantity,
+            "partially_filled": order.is_partially_filled,
             "cancel": order.cancel,
         }
         if self.order_flavour == 1:
@@ -191,7 +223,7 @@ class Flavour:
                 self.id(contract): {
                     "locked": str(book.locked),
                     "unlocked": str(book.unlocked),
-                    "fee": str(book.fee),
+                    **({"fee": str(book.fee)} if self.book_fee else {}),
                 }
                 for contract, book in balance.order_books.items()
             },
@@ -212,6 +244,20 @@ class Flavour:
         return fields
 
     # -- REST --------------------------------------------------------------------------------------
+
+    def rest_sides(self, book: DepthChanges) -> Json:
+        """Return both sides of a book as REST tells them."""
+        if self.rest_levels == "objects":
+            return self.sides(book)
+        sides = {"buys": book.bids, "sells": book.asks}
+        return {
+            name: [[str(level.price), str(level.quantity)] for level in levels]
+            for name, levels in sides.items()
+        }
+
+    def human(self, number: Decimal) -> Json:
+        """Spell a number in whole units."""
+        return number if self.human_numbers == "number" else f"{number:f}"
 
     def market(self, market: Market) -> Json:
         """Return one market."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
-
 from ..models import (
     Balance,
     DepthChanges,
@@ -26,9 +24,11 @@ from ..models import (
     Trade,
 )
 from ._accounts import Account, Revert
+from ._audit import Audit
+from ._block import Block
 from ._history import TradeHistory
 from ._markets import FEE_SCALE, Listing, make_id, markets_of
-from ._matching import BookOrder, LevelChange, Match, OrderBook
+from ._matching import FILLS_KEPT, BookOrder, Match, OrderBook
 from ._rules import Terms, check_order, escrow_needed, may_rest, order_value
 
 __all__ = ["ORDERS_KEPT", "Block", "Exchange", "group_levels", "group_price"]
@@ -53,39 +53,6 @@ def group_levels(side: Side, levels: Sequence[Level], bucket: int) -> tuple[Leve
     return tuple(Level(price, quantity) for price, quantity in sums.items())
 
 
-@attrs.frozen(slots=True, kw_only=True)
-class Block:
-    """What one block changed.
-
-    Attributes:
-      height: counts blocks from 1.
-      seen_timestamp: nanoseconds since 1970.
-      trades: new trades of each market, oldest first.
-      levels: net changes of price levels of each market.
-      orders: every order that changed, each once.
-      balances: every (account, asset) that changed, each once.
-      nonces: every account whose nonce moved.
-    """
-
-    height: int
-    seen_timestamp: int
-    trades: Mapping[Id, Sequence[Trade]]
-    levels: Mapping[Id, Sequence[LevelChange]]
-    orders: Sequence[BookOrder]
-    balances: Sequence[tuple[Account, Id]]
-    nonces: Sequence[Account]
-
-    @property
-    def onchain_timestamp(self) -> int:
-        """The block's time in whole seconds since 1970."""
-        return self.seen_timestamp // 1_000_000_000
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing changed."""
-        return not (self.trades or self.levels or self.orders or self.balances or self.nonces)
-
-
 class _MarketState:
     """What the exchange keeps for one market."""
 
@@ -104,9 +71,13 @@ class Exchange:
     Args:
       listings: the markets.
       clock: tells the time in nanoseconds since 1970; must never go backwards.
+
+    Attributes:
+      audit: every block's truth.
     """
 
     def __init__(self, listings: Sequence[Listing], clock: Callable[[], int]) -> None:
+        self.audit = Audit()
         self.markets: Markets = markets_of(listings)
         self.accounts: dict[Id, Account] = {}
         self.orders: dict[Id, BookOrder] = {}
@@ -188,6 +159,7 @@ class Exchange:
             identity=Identity.contract(make_id("account", name)),
             owner=Identity.address(make_id("owner", name)),
             name=name,
+            created=self.now,
         )
         if account.trade_account_id in self.accounts:
             raise ValueError(f"there is an account {name!r} already")
@@ -231,10 +203,10 @@ class Exchange:
             order_type=order_type,
             price=price,
             quantity=quantity,
-            timestamp=self.now // 1_000_000_000,
+            created=self.now,
             escrow=escrow,
         )
-        order.history.append((self._tx_id, "created"))
+        order.note(self._tx_id, "created")
         self._remember(state, order)
         for match in state.book.match(order):
             self._trade(state, order, match)
@@ -267,7 +239,7 @@ class Exchange:
             self._touch(account, asset)
 
     def seal(self) -> Block:
-        """Close the block and return everything that changed since the last one."""
+        """Close the block, write it down and return everything that changed since the last one."""
         levels = {
             key: changes for key, state in self._states.items() if (changes := state.book.take_changes())
         }
@@ -280,6 +252,7 @@ class Exchange:
             balances=tuple(self._changed_balances.values()),
             nonces=tuple(self._changed_nonces.values()),
         )
+        self.audit.record(block)
         self._height += 1
         self._new_block()
         return block
@@ -339,10 +312,9 @@ class Exchange:
         state.history.add(trade)
         self._new_trades.setdefault(market.market_id, []).append(trade)
         for order, other in ((maker, taker), (taker, maker)):
-            order.fills.append(
-                Fill(order_id=other.order_id, price=price, quantity=quantity, timestamp=trade.timestamp)
-            )
-            order.history.append((self._tx_id, "trade"))
+            fill = Fill(order_id=other.order_id, price=price, quantity=quantity, timestamp=trade.timestamp)
+            order.fills = (*order.fills, fill)[-FILLS_KEPT:]
+            order.note(self._tx_id, "trade")
         self._changed_orders[maker.order_id] = maker
         if not maker.remaining:
             self._close(state, maker)

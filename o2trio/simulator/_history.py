@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby, takewhile
 from typing import TypeVar
 
@@ -73,8 +73,8 @@ def _bar(start: int, trades: Sequence[Trade]) -> Bar:
 class TradeHistory:
     """The trades of one market, oldest first."""
 
-    def __init__(self) -> None:
-        self._trades: list[Trade] = []
+    def __init__(self, trades: Iterable[Trade] = ()) -> None:
+        self._trades = list(trades)
 
     def add(self, trade: Trade) -> None:
         """Append a trade; forget the oldest when there are too many."""

@@ -7,7 +7,6 @@ order, what it is allowed to cost and what happens to the money is decided elsew
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -44,6 +43,7 @@ class BookOrder:
     Attributes:
       order_id, owner, market_id, side, order_type, price, quantity, timestamp: as in
         :class:`o2trio.models.Order`; `timestamp` in seconds.
+      created: nanoseconds since 1970.
       escrow: what the book still holds for it, quote units for a buy and base units for a sell.
       filled: filled so far, base units.
       filled_value: sum of price times quantity of all fills.
@@ -58,14 +58,24 @@ class BookOrder:
     order_type: OrderType
     price: int
     quantity: int
-    timestamp: int
+    created: int
     escrow: int = 0
     filled: int = 0
     filled_value: int = 0
     close: bool = False
     cancel: bool = False
-    fills: deque[Fill] = attrs.field(factory=lambda: deque[Fill](maxlen=FILLS_KEPT))
-    history: deque[tuple[Id, str]] = attrs.field(factory=lambda: deque[tuple[Id, str]](maxlen=FILLS_KEPT))
+    fills: tuple[Fill, ...] = ()
+    history: tuple[tuple[Id, str], ...] = ()
+
+    @property
+    def timestamp(self) -> int:
+        """When it was placed, seconds since 1970."""
+        return self.created // 1_000_000_000
+
+    @property
+    def is_partially_filled(self) -> bool:
+        """Whether it was filled, but not completely."""
+        return 0 < self.filled < self.quantity
 
     @property
     def remaining(self) -> int:
@@ -87,6 +97,14 @@ class BookOrder:
         """Add one fill."""
         self.filled += quantity
         self.filled_value += price * quantity
+
+    def note(self, tx_id: Id, kind: str) -> None:
+        """Remember a transaction that touched the order."""
+        self.history = (*self.history, (tx_id, kind))[-FILLS_KEPT:]
+
+    def copy(self) -> BookOrder:
+        """Return the record as it is now."""
+        return attrs.evolve(self)
 
 
 class _Queue:
@@ -204,10 +222,15 @@ class OrderBook:
         self._sides[order.side].reduce(order, order.price, order.remaining, gone=True)
         self._record(order.side, order.price, -order.remaining)
 
+    def changes(self) -> list[LevelChange]:
+        """Return the net change of each level since the last :meth:`take_changes`, zeros left out."""
+        return [LevelChange(side, price, change) for (side, price), change in self._changes.items() if change]
+
     def take_changes(self) -> list[LevelChange]:
-        """Return the net change of each level since the last call, zeros left out."""
-        changes, self._changes = self._changes, {}
-        return [LevelChange(side, price, change) for (side, price), change in changes.items() if change]
+        """Return :meth:`changes` and begin anew."""
+        changes = self.changes()
+        self._changes.clear()
+        return changes
 
     def _record(self, side: Side, price: int, change: int) -> None:
         self._changes[side, price] = self._changes.get((side, price), 0) + change

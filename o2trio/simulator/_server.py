@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from http import HTTPStatus
+from typing import NoReturn
 
 import attrs
 import h11
@@ -18,8 +19,10 @@ from wsproto.events import AcceptConnection
 from wsproto.utilities import RemoteProtocolError
 
 from ._exchange import Block
+from ._faults import RestFaults, RestRequest
 from ._feeds import Feed, Feeds
-from ._rest import Response, Rest, error
+from ._requests import Response, error
+from ._rest import Rest
 from ._websocket import CLOSE_SECONDS, MESSAGE_BYTES, Connection, Gate, text_frame
 
 __all__ = ["Handshake", "Server"]
@@ -53,8 +56,10 @@ class _Refusal:
 class Server:
     """Serves byte streams, and knows every live connection."""
 
-    def __init__(self, rest: Rest, feeds: Feeds) -> None:
+    def __init__(self, rest: Rest, feeds: Feeds, faults: RestFaults) -> None:
         self.rest = rest
+        self.faults = faults
+        faults.on_down = self._drop_rest
         self.gate = Gate()
         self.handshakes: deque[Handshake] = deque(maxlen=HANDSHAKES_KEPT)
         self.drops_left = 0.0
@@ -63,6 +68,8 @@ class Server:
         self._feeds = feeds
         self._sockets: dict[Feed, Connection] = {}
         self._scopes: dict[trio.CancelScope, None] = {}
+        self.rest_scopes: dict[trio.CancelScope, None] = {}
+        """The connections that have asked for REST."""
         self._count = 0
 
     @property
@@ -103,6 +110,10 @@ class Server:
         for scope in self._scopes:
             scope.cancel()
 
+    def _drop_rest(self) -> None:
+        for scope in self.rest_scopes:
+            scope.cancel()
+
     def unmute(self) -> None:
         """Let everything through again; who overflowed meanwhile is disconnected."""
         self.gate.open()
@@ -121,6 +132,7 @@ class Server:
                         await stream.aclose()
             finally:
                 del self._scopes[scope]
+                self.rest_scopes.pop(scope, None)
                 await trio.aclose_forcefully(stream)
 
     async def serve_websocket(
@@ -171,7 +183,7 @@ class _Http:
                 if await self._upgrade(request, target):
                     return
             else:
-                await self._answer(self._server.rest.respond(request.method.decode("ascii"), target, body))
+                await self._rest(request, target, body)
             if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
                 return
             self._h11.start_next_cycle()
@@ -195,10 +207,37 @@ class _Http:
             else:
                 return None
 
+    async def _rest(self, request: h11.Request, target: str, body: bytes) -> None:
+        """Answer a REST request, or do to it what a test has asked for."""
+        server, method = self._server, request.method.decode("ascii")
+        server.rest_scopes[self._scope] = None
+        now = trio.current_time()
+        if server.faults.is_down:
+            server.faults.note(RestRequest(now, method, target, 0))
+            await self._cut(b"")
+        owner = _header(request, b"o2-owner-id").decode("latin-1")
+        verdict = server.faults.judge(method, target.partition("?")[0], owner, now)
+        response = verdict.response or server.rest.respond(method, target, body, verdict.lag)
+        server.faults.note(RestRequest(now, method, target, 0 if verdict.cut else response.status))
+        if verdict.delay:
+            await trio.sleep(verdict.delay)
+        if verdict.cut:
+            data = self._encoded(response)
+            await self._cut(data[: len(data) - len(response.body) // 2 - 1])
+        await self._answer(response)
+
+    async def _cut(self, data: bytes) -> NoReturn:
+        """Send some bytes, then cut the connection."""
+        await self._send(data)
+        self._scope.cancel()
+        await trio.sleep_forever()
+
     async def _answer(self, response: Response) -> None:
         """Send a whole response, unless the connection is past answering."""
-        if self._h11.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
-            return
+        if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            await self._send(self._encoded(response))
+
+    def _encoded(self, response: Response) -> bytes:
         headers = [
             ("Content-Type", response.content_type),
             ("Content-Length", str(len(response.body))),
@@ -207,7 +246,7 @@ class _Http:
         head = h11.Response(status_code=response.status, headers=headers, reason=_reason(response.status))
         body = b"" if self._bodyless else response.body
         events: list[h11.Event] = [head, h11.Data(data=body), h11.EndOfMessage()]
-        await self._send(b"".join(self._h11.send(event) or b"" for event in events))
+        return b"".join(self._h11.send(event) or b"" for event in events)
 
     async def _send(self, data: bytes) -> None:
         await self._server.gate.passed()

@@ -14,8 +14,10 @@ from .._network import NetworkConfig
 from .._nursery import BareNursery
 from ..models import Id, Market, OrderType, Side
 from ._accounts import Account
+from ._audit import Audit
 from ._encode import DEFAULT_FLAVOUR, Flavour
 from ._exchange import Exchange
+from ._faults import RestFaults
 from ._feeds import Feeds
 from ._flow import Flow
 from ._markets import Listing, default_listings
@@ -30,8 +32,8 @@ __all__ = ["DEFAULT_START_TIME", "Simulator", "open_simulator"]
 DEFAULT_START_TIME = 1_790_000_000
 """Seconds since 1970 at which a simulation begins, so that runs are equal."""
 
-_HOST = "simulator.invalid"
-"""Name of the exchange when it is reached in memory; nothing resolves it."""
+_HOST, _REST_HOST = "simulator.invalid", "rest.simulator.invalid"
+"""Names of the exchange when it is reached in memory; nothing resolves them."""
 
 _TEST_FUNDS = 1_000_000
 """Whole units of each asset that a new account gets by default."""
@@ -43,6 +45,7 @@ class Simulator:
     Attributes:
       network: goes into ``open_o2``.
       exchange: the truth: books, trades, orders, balances, nonces.
+      rest: faults and limits of the REST interface, and the requests it saw.
       url: base of the REST interface, or None when it is reached in memory only.
     """
 
@@ -50,18 +53,30 @@ class Simulator:
     url: str | None
 
     def __init__(
-        self, listings: Sequence[Listing], *, seed: int, rate: float, start_time: float, flavour: Flavour
+        self,
+        listings: Sequence[Listing],
+        *,
+        seed: int,
+        rate: float,
+        start_time: float,
+        flavour: Flavour,
     ) -> None:
         zero, start = trio.current_time(), round(start_time * 1_000_000_000)
         self.exchange = Exchange(listings, lambda: start + int((trio.current_time() - zero) * 1_000_000_000))
+        self.rest = RestFaults(seed)
         self.flavour = flavour
         self._feeds = Feeds(self.exchange, flavour)
-        self._server = Server(Rest(self.exchange, flavour), self._feeds)
+        self._server = Server(Rest(self.exchange, flavour), self._feeds, self.rest)
         self._flow = Flow(self.exchange, tuple(listings), rate=rate, seed=seed)
         self._flow.open_books()
         self.exchange.seal()
         self._running = trio.Event()
         self._accounts = 0
+
+    @property
+    def audit(self) -> Audit:
+        """Everything that ever became true, for tests to compare with."""
+        return self.exchange.audit
 
     # -- acting on the exchange --------------------------------------------------------------------
 
@@ -194,6 +209,16 @@ class Simulator:
         self._server.refuse(503, None, 0)
         self._server.drops_left = 0
 
+    def set_latency(self, seconds: float) -> None:
+        """Let every frame to a WebSocket take so long from now on; their order stays. REST is not delayed.
+
+        Raises:
+          ValueError: `seconds` is negative or not finite.
+        """
+        if not 0 <= seconds < inf:
+            raise ValueError(f"latency must be a finite number of seconds from 0, not {seconds!r}")
+        self._server.gate.latency = seconds
+
     def mute(self) -> None:
         """Send nothing more to anybody and keep every connection open: a black hole.
 
@@ -260,12 +285,14 @@ def _in_memory(simulator: Simulator, nursery: trio.Nursery) -> NetworkConfig:
         await trio.lowlevel.checkpoint()
         if nursery.cancel_scope.cancel_called:
             raise ConnectionRefusedError("the simulator is closed")
+        if host == _REST_HOST and simulator.rest.is_down:
+            raise ConnectionRefusedError("REST of the simulator is down")
         ours, theirs = memory_pair()
         nursery.start_soon(simulator._server.serve, ours, name="simulator connection")
         return theirs
 
     return NetworkConfig(
-        name="simulator", rest_url=f"http://{_HOST}", websocket_url=f"ws://{_HOST}/v1/ws", dialer=dial
+        name="simulator", rest_url=f"http://{_REST_HOST}", websocket_url=f"ws://{_HOST}/v1/ws", dialer=dial
     )
 
 

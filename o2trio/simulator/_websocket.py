@@ -40,10 +40,16 @@ _BINARY_REFUSED = '{"code":1002,"message":"expected a text frame"}'
 
 
 class Gate:
-    """What every byte to a client passes; shut, the network is a black hole."""
+    """What every byte to a client passes; shut, the network is a black hole.
 
-    def __init__(self) -> None:
+    Attributes:
+      shut: whether everything is held back.
+      latency: seconds that a WebSocket's frames take to the client.
+    """
+
+    def __init__(self, latency: float = 0.0) -> None:
         self.shut = False
+        self.latency = latency
         self._opened = trio.Event()
 
     def close(self) -> None:
@@ -86,8 +92,9 @@ class Connection:
         self._feed = feed
         self._gate = gate
         self._scope = scope
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[tuple[float, bytes]] = deque()
         self._outbox_bytes = 0
+        self._due = 0.0
         self._wake = trio.Event()
         self._finished = False
         self._overflowed = False
@@ -109,7 +116,9 @@ class Connection:
         """Queue bytes; never waits. A client that does not read is disconnected."""
         if self._overflowed or self._finished:
             return
-        self._outbox.append(data)
+        # A frame waits for those before it, so none is due earlier, even if the latency shrinks.
+        self._due = max(self._due, trio.current_time() + self._gate.latency)
+        self._outbox.append((self._due, data))
         self._outbox_bytes += len(data)
         self._wake.set()
         if len(self._outbox) > OUTBOX_FRAMES or self._outbox_bytes > OUTBOX_BYTES:
@@ -135,7 +144,7 @@ class Connection:
             self._finished = True
             self._wake.set()
             await self._gate.passed()
-            nursery.cancel_scope.deadline = trio.current_time() + CLOSE_SECONDS
+            nursery.cancel_scope.deadline = max(self._due, trio.current_time()) + CLOSE_SECONDS
 
     async def _read(self, stream: trio.abc.Stream, ws: WSConnection, early: bytes) -> None:
         """Handle inbound frames until the connection ends."""
@@ -181,11 +190,11 @@ class Connection:
         try:
             while True:
                 await self._wake.wait()
+                if self._outbox and self._outbox[0][0] > trio.current_time():
+                    await trio.sleep_until(self._outbox[0][0])
                 await self._gate.passed()
                 self._wake = trio.Event()
-                data = b"".join(self._outbox)
-                self._outbox.clear()
-                self._outbox_bytes = 0
+                data = self._take()
                 if data:
                     await stream.send_all(data)
                 elif self._finished:
@@ -194,6 +203,15 @@ class Connection:
                     self._wake.set()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.drop()
+
+    def _take(self) -> bytes:
+        """Take everything that is due out of the queue."""
+        now, frames = trio.current_time(), list[bytes]()
+        while self._outbox and self._outbox[0][0] <= now:
+            frames.append(self._outbox.popleft()[1])
+        data = b"".join(frames)
+        self._outbox_bytes -= len(data)
+        return data
 
 
 class _Inbox:

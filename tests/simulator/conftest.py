@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
+import h11
 import pytest
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -85,8 +87,10 @@ class RawSocket:
 Dial = Callable[..., Awaitable[RawSocket]]
 
 
-async def dial_stream(sim: Simulator, trust: ssl.SSLContext | None = None) -> trio.abc.Stream:
-    parts = urlsplit(sim.network.rest_url)
+async def dial_stream(
+    sim: Simulator, trust: ssl.SSLContext | None = None, url: str | None = None
+) -> trio.abc.Stream:
+    parts = urlsplit(url or sim.network.websocket_url)
     host, port = parts.hostname or "", parts.port or 80
     if sim.network.dialer is not None:
         return await sim.network.dialer(host, port)
@@ -96,6 +100,43 @@ async def dial_stream(sim: Simulator, trust: ssl.SSLContext | None = None) -> tr
         if trust is None
         else trio.SSLStream(stream, trust, server_hostname=host, https_compatible=True)
     )
+
+
+@attrs.frozen
+class Answer:
+    """What came back for one REST request."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def get_once(sim: Simulator, target: str) -> Answer:
+    stream = await dial_stream(sim, url=sim.network.rest_url)
+    async with stream:
+        client = h11.Connection(h11.CLIENT)
+        request = h11.Request(method="GET", target=target, headers=[("Host", "exchange")])
+        await stream.send_all((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))
+        head, body = None, b""
+        while True:
+            event = client.next_event()
+            if event is h11.NEED_DATA:
+                client.receive_data(bytes(await stream.receive_some()))
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif head is not None and isinstance(event, h11.EndOfMessage):
+                headers = {name.decode(): value.decode() for name, value in head.headers}
+                return Answer(head.status_code, headers, body)
+            else:
+                raise AssertionError(event)
+
+
+@pytest.fixture
+def get() -> Callable[[Simulator, str], Awaitable[Answer]]:
+    """Give a function that asks a simulator's REST on a connection of its own."""
+    return get_once
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _order(number: int, side: Side, price: int, quantity: int, kind: OrderType =
         order_type=kind,
         price=price,
         quantity=quantity,
-        timestamp=0,
+        created=0,
     )
 
 
