@@ -29,6 +29,23 @@ class Dialer(Protocol):
         ...
 
 
+def _check_url(url: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidRequest(f"expected a URL with {' or '.join(schemes)} and a host, not {url!r:.120}")
+
+
+def _url(*schemes: str) -> Callable[[object, attrs.Attribute[str], str], None]:
+    def check(_instance: object, _attribute: attrs.Attribute[str], value: str) -> None:
+        _check_url(value, schemes)
+
+    return check
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class NetworkConfig:
     """One deployment of the exchange.
@@ -44,8 +61,8 @@ class NetworkConfig:
     """
 
     name: str
-    rest_url: str = attrs.field()
-    websocket_url: str = attrs.field()
+    rest_url: str = attrs.field(validator=_url("http", "https"))
+    websocket_url: str = attrs.field(validator=_url("ws", "wss"))
     graphql_url: str | None = None
     faucet_url: str | None = None
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, eq=False)
@@ -55,14 +72,6 @@ class NetworkConfig:
     def websocket_host(self) -> str:
         """Host and port of the streams, for messages: user, path and query may hold secrets."""
         return urlsplit(self.websocket_url).netloc.rpartition("@")[2]
-
-    @rest_url.validator
-    def _check_rest(self, _attribute: object, value: str) -> None:
-        _check_url(value, ("http", "https"))
-
-    @websocket_url.validator
-    def _check_websocket(self, _attribute: object, value: str) -> None:
-        _check_url(value, ("ws", "wss"))
 
     @classmethod
     def from_url(cls, url: str) -> NetworkConfig:
@@ -79,16 +88,6 @@ class NetworkConfig:
             websocket_url="ws" + base.removeprefix("http") + "/v1/ws",
             faucet_url=base + "/faucet",
         )
-
-
-def _check_url(url: str, schemes: tuple[str, ...]) -> None:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise InvalidRequest(f"expected a URL with {' or '.join(schemes)} and a host, not {url!r:.120}")
 
 
 def _o2(name: str, fuel: str, faucet: str | None) -> NetworkConfig:
@@ -130,6 +129,11 @@ def _count(least: int = 1) -> Callable[[object, attrs.Attribute[int], int], None
     return check
 
 
+def _factor(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not isinstance(value, (int, float)) or not value >= 1:
+        raise InvalidRequest(f"Options.{attribute.name} must be at least 1, not {value!r}")
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class Options:
     """Every limit and interval of a client. Times are in seconds, sizes in items unless it says bytes.
@@ -169,7 +173,7 @@ class Options:
     silence_timeout: float = attrs.field(default=50.0, validator=_seconds())
     stale_after: float = attrs.field(default=120.0, validator=_seconds())
     backoff_initial: float = attrs.field(default=1.0, validator=_seconds())
-    backoff_factor: float = attrs.field(default=2.0)
+    backoff_factor: float = attrs.field(default=2.0, validator=_factor)
     backoff_cap: float = attrs.field(default=60.0, validator=_seconds())
     retry_after_cap: float = attrs.field(default=300.0, validator=_seconds())
     stable_after: float = attrs.field(default=30.0, validator=_seconds(zero=True))
@@ -186,11 +190,6 @@ class Options:
     max_connections: int = attrs.field(default=16, validator=_count())
     max_message_bytes: int = attrs.field(default=16 * 2**20, validator=_count(1024))
     jitter: Callable[[], float] = attrs.field(default=random.random, eq=False)
-
-    @backoff_factor.validator
-    def _check_factor(self, _attribute: object, value: float) -> None:
-        if not isinstance(value, (int, float)) or not value >= 1:
-            raise InvalidRequest(f"Options.backoff_factor must be at least 1, not {value!r}")
 
     def __attrs_post_init__(self) -> None:
         if self.silence_timeout <= self.ping_interval:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
+from typing import cast
 
 import trio
 
-__all__ = ["BareNursery"]
+__all__ = ["BareNursery", "leaves"]
 
 
 class BareNursery:
@@ -34,7 +35,7 @@ class BareNursery:
             await self._manager.__aexit__(None, None, None)
             return False
         except (BaseExceptionGroup, trio.Cancelled) as raised:
-            found = list(_leaves(raised))
+            found = list(leaves(raised))
         if isinstance(error, Exception):
             found.append(error)
         chosen = min(found, key=lambda each: (_rank(each), each is not error))
@@ -54,9 +55,10 @@ def _rank(error: BaseException) -> int:
     return 1 if isinstance(error, Exception) else 0
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that `error` groups, at every depth; an error that is no group yields itself."""
     if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from leaves(inner)
     else:
         yield error

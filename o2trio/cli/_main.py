@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from .._errors import CallerError, O2Error
-from .._nursery import BareNursery
+from .._nursery import BareNursery, leaves
 from ._arguments import parser
 from ._output import StandardOutput
 
@@ -126,7 +126,7 @@ async def _until_signal(command: Command) -> int:
 
 
 def _missing_extra(group: BaseExceptionGroup[ModuleNotFoundError]) -> Exception:
-    error = _first(group)
+    error = next(leaves(group))
     name = (getattr(error, "name", None) or "").partition(".")[0]
     if name not in _EXTRAS:
         raise error
@@ -134,11 +134,5 @@ def _missing_extra(group: BaseExceptionGroup[ModuleNotFoundError]) -> Exception:
 
 
 def _complain(error: BaseException, status: int) -> int:
-    sys.stderr.write(f"o2trio: {_first(error)}\n")
+    sys.stderr.write(f"o2trio: {next(leaves(error))}\n")
     return status
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

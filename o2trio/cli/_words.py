@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from ..models import Level, Market
 from ..streams import (
@@ -22,6 +23,8 @@ from ..streams import (
 )
 
 __all__ = ["Numbers", "describe", "plural", "time_of_day", "topic_name"]
+
+E = TypeVar("E", bound=Event)
 
 
 class Numbers:
@@ -78,20 +81,34 @@ def topic_name(topic: str) -> str:
     return topic.partition(" of ")[0]
 
 
-_EVENTS: dict[type[Event], Callable[..., str]] = {
-    ConnectionUp: lambda e: "connected",
-    ConnectionDown: lambda e: f"no connection, attempt {e.attempt + 1} in {e.retry_in:.1f} s: {e.reason}",
-    ConnectionGivenUp: lambda e: f"connection given up: {e.reason}",
-    TopicBroken: lambda e: f"{topic_name(e.topic)} interrupted: {e.reason}",
-    TopicRestored: lambda e: (
-        f"{topic_name(e.topic)} restored, " + ("nothing is missing" if e.repaired else "some may be missing")
-    ),
-    TopicStale: lambda e: f"no {topic_name(e.topic)} for {e.silent_for:.0f} s",
-    TopicRefused: lambda e: f"{topic_name(e.topic)} refused: {e.message}",
-    FrameIgnored: lambda e: f"a frame could not be understood: {e.problem}",
-    ServerMessage: lambda e: f"the exchange says: {e.message}",
-    EventsMissed: lambda e: "events were missed",
-}
+def _told(kind: type[E], words: Callable[[E], str]) -> tuple[type[Event], Callable[[Any], str]]:
+    return kind, words
+
+
+_EVENTS = dict(
+    (
+        _told(ConnectionUp, lambda _: "connected"),
+        _told(
+            ConnectionDown,
+            lambda e: f"no connection, attempt {e.attempt + 1} in {e.retry_in:.1f} s: {e.reason}",
+        ),
+        _told(ConnectionGivenUp, lambda e: f"connection given up: {e.reason}"),
+        _told(TopicBroken, lambda e: f"{topic_name(e.topic)} interrupted: {e.reason}"),
+        _told(
+            TopicRestored,
+            lambda e: (
+                f"{topic_name(e.topic)} restored, "
+                + ("nothing is missing" if e.repaired else "some may be missing")
+            ),
+        ),
+        _told(TopicStale, lambda e: f"no {topic_name(e.topic)} for {e.silent_for:.0f} s"),
+        _told(TopicRefused, lambda e: f"{topic_name(e.topic)} refused: {e.message}"),
+        _told(FrameIgnored, lambda e: f"a frame could not be understood: {e.problem}"),
+        _told(ServerMessage, lambda e: f"the exchange says: {e.message}"),
+        _told(EventsMissed, lambda _: "events were missed"),
+    )
+)
+"""What each event means, in a few words."""
 
 
 def describe(event: Event) -> str:

@@ -50,7 +50,9 @@ class Balance:
     total_unlocked: int
     total_locked: int
     trading_account_balance: int
-    order_books: Mapping[Id, BookBalance] = attrs.field(factory=dict, converter=_read_only, hash=False)
+    order_books: Mapping[Id, BookBalance] = attrs.field(
+        factory=dict[Id, BookBalance], converter=_read_only, hash=False
+    )
 
     @property
     def available(self) -> int:

@@ -7,8 +7,9 @@ caller's cancel scopes, so none of the libraries' own are used. What an answer m
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import aclosing, contextmanager
+from typing import cast
 
 import httpcore2
 import httpx2
@@ -87,7 +88,7 @@ _FAILURES = (
 
 
 @contextmanager
-def _one_name() -> Iterator[None]:
+def _one_name() -> Generator[None]:
     try:
         yield
     except _FAILURES as error:
@@ -144,7 +145,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         """Answer the one question that matters here: has the server closed this idle connection?"""
         stream = self._stream
         while isinstance(stream, trio.SSLStream):
-            stream = stream.transport_stream
+            stream = cast("trio.SSLStream[trio.abc.Stream]", stream).transport_stream
         if info == "is_readable" and isinstance(stream, trio.SocketStream):
             return stream.socket.is_readable()
         return None

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import cast
@@ -134,7 +134,7 @@ class Link:
 
 
 @asynccontextmanager
-async def open_link(config: NetworkConfig, options: Options) -> AsyncIterator[Link]:
+async def open_link(config: NetworkConfig, options: Options) -> AsyncGenerator[Link]:
     """Open the WebSocket of `config` and close it on leaving.
 
     Errors of the body pass through as they are, never in an exception group. Closing is bounded as in
@@ -264,7 +264,7 @@ class _Reader:
             self._scope.cancel()
 
     @contextmanager
-    def needed(self, seconds: float) -> Iterator[None]:
+    def needed(self, seconds: float) -> Generator[None]:
         """Leave the block after `seconds`, or when the reader ends: waiting for it is pointless then."""
         with trio.move_on_after(seconds) as self._scope:
             if self.ended.is_set():
@@ -329,7 +329,7 @@ class _Wire(trio.abc.Stream):
         await self._stream.aclose()
 
     @contextmanager
-    def _early_end(self) -> Iterator[None]:
+    def _early_end(self) -> Generator[None]:
         # trio-websocket takes a broken stream for an ordinary end, on which its handshake waits for ever;
         # any other error ends its reader, and that is noticed.
         try:

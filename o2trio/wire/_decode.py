@@ -12,7 +12,7 @@ from .._errors import DecodeError
 from ..models import BalanceUpdate, DepthUpdate, Id, NonceUpdate, OrderUpdate, TradeUpdate
 from ._frames import ErrorBody, Frame, FrameKind
 from ._structure import Snapshot, fail, parse, structure
-from ._values import read_id, show
+from ._values import is_object, read_id, show
 
 __all__ = ["decode"]
 
@@ -50,7 +50,7 @@ def decode(data: str | bytes) -> Frame:
     if len(data) <= _LONGEST_HEARTBEAT and (beat := _HEARTBEATS.get(data.strip().lower())):
         return beat
     message = parse(data)
-    if not isinstance(message, dict):
+    if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)
     try:
         return _interpret(message, data)
@@ -59,7 +59,7 @@ def decode(data: str | bytes) -> Frame:
         raise
 
 
-def _interpret(message: dict[str, Any], data: str) -> Frame:
+def _interpret(message: dict[str, object], data: str) -> Frame:
     action = message.get("action")
     # Errors first: they may repeat the action of the request that they refuse.
     if type(message.get("code")) is int or action == "error" or message.get("error") is not None:
@@ -84,7 +84,7 @@ def _is_foreign(turbo: object, data: str) -> bool:
     raise fail(f"expected true or false, not {show(turbo)}", data, "$.turbo")
 
 
-def _without_content(message: dict[str, Any]) -> Frame:
+def _without_content(message: dict[str, object]) -> Frame:
     action = _action(message) or ""
     if beat := _HEARTBEATS.get(action.lower()):
         return beat
@@ -92,7 +92,7 @@ def _without_content(message: dict[str, Any]) -> Frame:
     return Frame(FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN, _market_id(message))
 
 
-def _error_body(message: dict[str, Any]) -> ErrorBody:
+def _error_body(message: dict[str, object]) -> ErrorBody:
     code, action, error = message.get("code"), _action(message), message.get("error")
     words = next((text for text in (message.get("message"), error) if isinstance(text, str)), "")
     return ErrorBody(
@@ -105,12 +105,12 @@ def _error_body(message: dict[str, Any]) -> ErrorBody:
     )
 
 
-def _action(message: dict[str, Any]) -> str | None:
+def _action(message: dict[str, object]) -> str | None:
     value = message.get("action")
     return value if isinstance(value, str) and len(value) <= _LONGEST_ACTION else None
 
 
-def _market_id(message: dict[str, Any]) -> Id | None:
+def _market_id(message: dict[str, object]) -> Id | None:
     try:
         return read_id(message.get("market_id"), Id)
     except ValueError:

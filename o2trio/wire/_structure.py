@@ -18,8 +18,8 @@ from cattrs import (
     BaseValidationError,
     Converter,
     IterableValidationNote,
+    gen,
 )
-from cattrs.gen import make_dict_structure_fn_from_attrs, override
 from cattrs.preconf.msgspec import make_converter
 
 from .._errors import DecodeError
@@ -31,7 +31,7 @@ from ..models import (
     Origin,
 )
 from . import _values as read
-from ._values import Hook, show
+from ._values import Hook, is_list, is_object, show
 from ._vocabulary import FIELDS, OURS, REQUIRED, TYPES, names_of, spellings
 
 __all__ = ["DepthView", "Snapshot", "fail", "parse", "structure", "structure_json"]
@@ -40,6 +40,9 @@ T = TypeVar("T")
 
 _SHORT = 200
 """Characters of a frame that an error keeps."""
+
+_generate: Callable[..., Hook] = cast("Any", gen).make_dict_structure_fn_from_attrs
+"""Makes the reader of an attrs class; its own signature leaves a type open, which strict checkers refuse."""
 
 _DECODER = msgspec.json.Decoder(float_hook=read.decimal)
 
@@ -78,14 +81,14 @@ _FAILURES = (ValueError, KeyError, TypeError, RecursionError)
 """What structuring raises for bad input."""
 
 
-def _object(value: object) -> dict[str, Any]:
-    if type(value) is dict:
+def _object(value: object) -> dict[str, object]:
+    if is_object(value):
         return value
     raise ValueError(f"expected an object, not {show(value)}")
 
 
-def _list(value: object) -> list[Any]:
-    if type(value) is list:
+def _list(value: object) -> list[object]:
+    if is_list(value):
         return value
     raise ValueError(f"expected a list, not {show(value)}")
 
@@ -104,19 +107,19 @@ def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] 
     fields = [field for field in attrs.fields(cls) if field.name not in OURS.get(cls, ())]
     fields = [field.evolve(default=attrs.NOTHING) if field.name in required else field for field in fields]
     overrides: dict[str, Any] = {}
-    choices = []
+    choices: list[tuple[str, str, bool]] = []
     for field in fields:
         kind = _without_none(field.type)
         first, *others = names_of(cls, field.name)
         named = None if kind is Decimal else known.get(field.name)
         hook = named or converter.get_structure_hook(kind)
-        overrides[field.name] = override(rename=first, struct_hook=hook)
+        overrides[field.name] = gen.override(rename=first, struct_hook=hook)
         choices += [(first, other, get_origin(kind) is tuple) for other in others]
-    generated: Any = make_dict_structure_fn_from_attrs(fields, cls, converter, **overrides)
+    generated = _generate(fields, cls, converter, **overrides)
     optional = any(field.default is not attrs.NOTHING for field in fields)
     if not (converter.detailed_validation or optional or choices):
         # Nothing is optional, nothing has two names: levels, the bulk of all objects, skip the detour below.
-        return cast("Hook", generated)
+        return generated
 
     def read_class(value: object, _type: object) -> object:
         found = _object(value)
@@ -125,7 +128,7 @@ def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] 
         for first, other, many in choices:
             if other in found and first not in found:
                 entry = found[other]
-                found = {**found, first: [entry] if many and type(entry) is dict else entry}
+                found = {**found, first: [entry] if many and is_object(entry) else entry}
         return generated(found, cls)
 
     return read_class

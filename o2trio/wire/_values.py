@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import cast
+from typing import TypeGuard, cast
 
 from ..models import Id, Identity, IdentityKind, OrderType, Side, TraderSide, normalize_id
 
@@ -24,6 +24,8 @@ __all__ = [
     "Hook",
     "counter",
     "decimal",
+    "is_list",
+    "is_object",
     "read_anything",
     "read_bool",
     "read_decimal",
@@ -46,6 +48,17 @@ _LONGEST = 40
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 _ID_CACHE = 16_384
 """Texts remembered; the same few markets, accounts and orders come again and again."""
+_NAMES: Mapping[type, str] = {type(None): "null", int: "a huge number", list: "a list", dict: "an object"}
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Tell whether a decoded JSON value is an object, whose keys are always text."""
+    return type(value) is dict
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Tell whether a decoded JSON value is a list."""
+    return type(value) is list
 
 
 def show(value: object) -> str:
@@ -56,7 +69,7 @@ def show(value: object) -> str:
         return str(value)[:40]
     if isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() <= 140):
         return str(value)
-    return {type(None): "null", int: "a huge number", list: "a list", dict: "an object"}[type(value)]
+    return _NAMES[type(value)]
 
 
 def integer(low: int, high: int) -> Callable[[object, object], int]:
@@ -154,7 +167,7 @@ _known_identity = lru_cache(_ID_CACHE)(Identity)
 
 def read_identity(value: object, _type: object) -> Identity:
     """Read ``{"Address": id}`` or ``{"ContractId": id}``."""
-    if type(value) is dict:
+    if is_object(value):
         for kind in IdentityKind:
             if kind.value in value:
                 return _known_identity(kind, read_id(value[kind.value], Id))
@@ -181,21 +194,20 @@ def read_order_type(value: object, _type: object) -> OrderType:
     """Read an order type; unknown names and shapes survive with their name."""
     if type(value) is str:
         return _PLAIN_TYPES.get(value) or OrderType(value)
-    if type(value) is not dict or not value:
+    if not is_object(value) or not value:
         raise ValueError(f"expected an order type, not {show(value)}")
     name, content = next(iter(value.items()))
-    match name, content:
-        case "Limit", [price, timestamp]:
-            return OrderType(name, price=U64(price, int), timestamp=U64(timestamp, int))
-        case "BoundedMarket", {"max_price": highest, "min_price": lowest}:
-            return OrderType(name, max_price=U64(highest, int), min_price=U64(lowest, int))
-        case _:
-            return OrderType(name)
+    if name == "Limit" and is_list(content) and len(content) == 2:
+        return OrderType(name, price=U64(content[0], int), timestamp=U64(content[1], int))
+    if name == "BoundedMarket" and is_object(content) and {"max_price", "min_price"} <= content.keys():
+        highest, lowest = U64(content["max_price"], int), U64(content["min_price"], int)
+        return OrderType(name, max_price=highest, min_price=lowest)
+    return OrderType(name)
 
 
 def read_record(value: object, _type: object) -> Mapping[str, object]:
     """Read any object and make it immutable at every depth."""
-    if type(value) is dict:
+    if is_object(value):
         return MappingProxyType({key: _freeze(entry) for key, entry in value.items()})
     raise ValueError(f"expected an object, not {show(value)}")
 
@@ -206,6 +218,6 @@ def read_anything(value: object, _type: object) -> object:
 
 
 def _freeze(value: object) -> object:
-    if type(value) is dict:
+    if is_object(value):
         return read_record(value, dict)
-    return tuple(_freeze(entry) for entry in value) if type(value) is list else value
+    return tuple(_freeze(entry) for entry in value) if is_list(value) else value
