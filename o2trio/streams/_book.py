@@ -7,12 +7,13 @@ at its end, so that changes near the top of the book move little memory.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from fractions import Fraction
 from itertools import islice
 
-from .._errors import BookInconsistent
+from .._errors import BookInconsistent, InvalidRequest
 from ..models import DepthChanges, DepthUpdate, Level, Side
 
-__all__ = ["DepthBook"]
+__all__ = ["DepthBook", "ReadOnlyBook"]
 
 
 class _BookSide:
@@ -34,6 +35,21 @@ class _BookSide:
     def levels(self, count: int | None = None) -> tuple[Level, ...]:
         prices = (self.sign * rank for rank in islice(reversed(self.ranks), count))
         return tuple(Level(price, self.sizes[price]) for price in prices)
+
+    def volume_to(self, price: int) -> int:
+        limit = self.sign * price
+        return sum(self.sizes[self.sign * rank] for rank in self.ranks[bisect_left(self.ranks, limit) :])
+
+    def vwap(self, quantity: int) -> Fraction | None:
+        total, missing = 0, quantity
+        for rank in reversed(self.ranks):
+            price = self.sign * rank
+            taken = min(self.sizes[price], missing)
+            total += price * taken
+            missing -= taken
+            if not missing:
+                return Fraction(total, quantity)
+        return None
 
     def load(self, sizes: dict[int, int]) -> None:
         self.sizes = sizes
@@ -66,18 +82,113 @@ class _BookSide:
                 del ranks[bisect_left(ranks, sign * price)]
 
 
-class DepthBook:
-    """Keep one market's bids and asks from a stream of depth updates.
+class ReadOnlyBook:
+    """One market's bids and asks, to look at. Prices and quantities are chain units, all numbers exact.
 
-    Works without a connection too, so a recorded stream can be replayed into it. Prices and quantities
-    are chain units.
+    A `side` always names the side of the **book**: ``buy`` the bids, ``sell`` the asks. So what a buyer
+    would meet is on the side ``sell``.
     """
 
     __slots__ = ("_asks", "_bids")
 
+    _bids: _BookSide
+    _asks: _BookSide
+
+    def __len__(self) -> int:
+        """How many levels both sides have together."""
+        return len(self._bids.ranks) + len(self._asks.ranks)
+
+    def __repr__(self) -> str:
+        bids, asks = len(self._bids.ranks), len(self._asks.ranks)
+        return f"<{type(self).__name__}: {bids} bids to {self.best_bid}, {asks} asks from {self.best_ask}>"
+
+    @property
+    def best_bid(self) -> Level | None:
+        """The highest bid, or None."""
+        return self._bids.best()
+
+    @property
+    def best_ask(self) -> Level | None:
+        """The lowest ask, or None."""
+        return self._asks.best()
+
+    @property
+    def mid(self) -> Fraction | None:
+        """Half way between best bid and best ask, exact; None if a side is empty."""
+        bids, asks = self._bids.ranks, self._asks.ranks
+        return Fraction(bids[-1] - asks[-1], 2) if bids and asks else None
+
+    @property
+    def spread(self) -> int | None:
+        """Best ask minus best bid; None if a side is empty."""
+        bids, asks = self._bids.ranks, self._asks.ranks
+        return -asks[-1] - bids[-1] if bids and asks else None
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """All bids, best first."""
+        return self._bids.levels()
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """All asks, best first."""
+        return self._asks.levels()
+
+    def levels(self, side: Side, count: int | None = None) -> tuple[Level, ...]:
+        """Return the best `count` levels (None: all) of one side, best first."""
+        return self._side(side).levels(count)
+
+    def size(self, side: Side, price: int) -> int:
+        """Return the size at one price, 0 if there is no such level."""
+        return self._side(side).sizes.get(price, 0)
+
+    def volume_to(self, side: Side, price: int) -> int:
+        """Return the size of all levels of one side from its best up to and including `price`."""
+        return self._side(side).volume_to(price)
+
+    def vwap(self, side: Side, quantity: int) -> Fraction | None:
+        """Return the average price, weighted by size, of the best `quantity` of one side.
+
+        It is exact. None if the side does not hold so much.
+
+        Raises:
+          InvalidRequest: `quantity` is not above zero.
+        """
+        if quantity <= 0:
+            raise InvalidRequest(f"an average needs a quantity above zero, not {quantity!r:.40}")
+        return self._side(side).vwap(quantity)
+
+    def changes(self) -> DepthChanges:
+        """Return the whole book as the body of a snapshot."""
+        return DepthChanges(self.bids, self.asks)
+
+    def _side(self, side: Side) -> _BookSide:
+        # By value, not identity: the plain word "buy" must not mean the asks.
+        if side == Side.BUY:
+            return self._bids
+        if side == Side.SELL:
+            return self._asks
+        raise InvalidRequest(f"a side is 'buy' (bids) or 'sell' (asks), not {side!r:.40}")
+
+
+class DepthBook(ReadOnlyBook):
+    """Keep one market's bids and asks from a stream of depth updates.
+
+    Works without a connection too, so a recorded stream can be replayed into it. What can be asked of it
+    is described at :class:`ReadOnlyBook`.
+    """
+
+    __slots__ = ()
+
     def __init__(self) -> None:
         self._bids = _BookSide(1)
         self._asks = _BookSide(-1)
+
+    def read_only(self) -> ReadOnlyBook:
+        """Return a view of this book that follows it and cannot change it."""
+        view = ReadOnlyBook()
+        view._bids, view._asks = self._bids, self._asks
+        return view
 
     def apply(self, update: DepthUpdate) -> None:
         """Replace the book (snapshot or view) or add the signed differences of a change.
@@ -94,7 +205,7 @@ class DepthBook:
             self._change(update.changes)
 
     def _load(self, changes: DepthChanges) -> None:
-        sides = []
+        sides: list[dict[int, int]] = []
         for levels in (changes.bids, changes.asks):
             sizes = {level.price: level.quantity for level in levels if level.quantity > 0}
             if len(sizes) != len(levels):
@@ -109,39 +220,14 @@ class DepthBook:
     def _change(self, changes: DepthChanges) -> None:
         bids, asks = self._bids, self._asks
         bid_sums, ask_sums = bids.sums(changes.bids), asks.sums(changes.asks)
-        undo = ({p: bids.sizes.get(p, 0) for p in bid_sums}, {p: asks.sizes.get(p, 0) for p in ask_sums})
         bids.store(bid_sums)
         asks.store(ask_sums)
         if bids.ranks and asks.ranks and bids.ranks[-1] > -asks.ranks[-1]:
             crossed = f"crossed: bid {bids.ranks[-1]} above ask {-asks.ranks[-1]}"
-            bids.store(undo[0])
-            asks.store(undo[1])
+            bids.store(bids.sums(_negated(changes.bids)))
+            asks.store(asks.sums(_negated(changes.asks)))
             raise BookInconsistent(f"the book would be {crossed}")
 
-    @property
-    def best_bid(self) -> Level | None:
-        """The highest bid, or None."""
-        return self._bids.best()
 
-    @property
-    def best_ask(self) -> Level | None:
-        """The lowest ask, or None."""
-        return self._asks.best()
-
-    def levels(self, side: Side, count: int | None = None) -> tuple[Level, ...]:
-        """Return the best `count` levels (None: all) of the bids (``buy``) or asks (``sell``), best first."""
-        return (self._bids if side is Side.BUY else self._asks).levels(count)
-
-    @property
-    def bids(self) -> tuple[Level, ...]:
-        """All bids, best first."""
-        return self._bids.levels()
-
-    @property
-    def asks(self) -> tuple[Level, ...]:
-        """All asks, best first."""
-        return self._asks.levels()
-
-    def changes(self) -> DepthChanges:
-        """Return the whole book as the body of a snapshot."""
-        return DepthChanges(self.bids, self.asks)
+def _negated(changes: tuple[Level, ...]) -> tuple[Level, ...]:
+    return tuple(Level(level.price, -level.quantity) for level in changes)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2trio import BookInconsistent
+from o2trio import BookInconsistent, InvalidRequest
 from o2trio.models import DepthChanges, DepthUpdate, Level, Origin, Side
 from o2trio.streams import DepthBook
+from o2trio.streams._book import ReadOnlyBook
 from o2trio.wire import decode
 from tests.streams.world import MARKET
+
+RANDOM_UPDATES = int(os.environ.get("O2TRIO_BOOK_UPDATES", "30000"))
+"""How many random updates the long test applies; for the million set this variable."""
 
 Model = tuple[dict[int, int], dict[int, int]]
 
@@ -57,6 +64,19 @@ def check(book: DepthBook, model: Model) -> None:
     assert book.best_ask == (asks[0] if asks else None)
     assert book.levels(Side.BUY, 2) == bids[:2]
     assert book.levels(Side.SELL) == asks
+    assert len(book) == len(bids) + len(asks)
+    whole = bool(bids and asks)
+    assert book.spread == (asks[0].price - bids[0].price if whole else None)
+    assert book.mid == (Fraction(asks[0].price + bids[0].price, 2) if whole else None)
+    for price in (1, 5, 12):
+        assert book.volume_to(Side.BUY, price) == sum(size for at, size in model[0].items() if at >= price)
+        assert book.volume_to(Side.SELL, price) == sum(size for at, size in model[1].items() if at <= price)
+    for side, told in ((Side.BUY, bids), (Side.SELL, asks)):
+        units = [level.price for level in told for _ in range(level.quantity)] if len(told) < 20 else []
+        for quantity in range(1, min(len(units), 8) + 1):
+            assert book.vwap(side, quantity) == Fraction(sum(units[:quantity]), quantity)
+        if len(told) < 20:
+            assert book.vwap(side, len(units) + 1) is None
 
 
 @given(updates)
@@ -133,3 +153,102 @@ def test_the_sample_frames_give_the_book_that_they_promise(load_data: Callable[[
         found |= {f"ask {level.price}": str(level.quantity) for level in book.asks}
         assert {name: found.get(name, "gone") for name in promised} == promised
     assert told >= 4
+
+
+def test_an_average_is_exact() -> None:
+    book = DepthBook()
+    book.apply(update([(10**30, 10**30), (10**30 - 1, 2 * 10**30)], [(10**30 + 5, 7)], whole=True))
+    assert book.vwap(Side.BUY, 3 * 10**30) == 10**30 - Fraction(2, 3)
+    assert book.mid == 10**30 + Fraction(5, 2)
+
+
+@pytest.mark.parametrize("quantity", [0, -1])
+def test_an_average_of_nothing_is_refused(quantity: int) -> None:
+    with pytest.raises(InvalidRequest, match="above zero"):
+        DepthBook().vwap(Side.BUY, quantity)
+
+
+def test_sides_may_be_plain_words_but_not_any_word() -> None:
+    book = DepthBook()
+    book.apply(update([(10, 5)], [(20, 6)], whole=True))
+    word: Any = "buy"
+    assert book.levels(word) == (Level(10, 5),)
+    wrong: Any = "Bids"
+    with pytest.raises(InvalidRequest, match="'Bids'"):
+        book.levels(wrong)
+
+
+def test_a_read_only_view_follows_the_book_through_snapshots_and_cannot_change_it() -> None:
+    book = DepthBook()
+    view = book.read_only()
+    book.apply(update([(10, 5)], [(20, 5)], whole=True))
+    assert view.best_bid == Level(10, 5)
+    book.apply(update([(11, 1)], [(30, 2)], whole=True))
+    book.apply(update([(11, 1)]))
+    assert view.changes() == DepthChanges((Level(11, 2),), (Level(30, 2),))
+    assert not hasattr(view, "apply")
+    assert type(view) is ReadOnlyBook
+    assert repr(view) == (
+        "<ReadOnlyBook: 1 bids to Level(price=11, quantity=2), 1 asks from Level(price=30, quantity=2)>"
+    )
+
+
+def random_changes(draw: random.Random, middle: int, model: Model) -> DepthUpdate:
+    """Return a change of some levels, most near the top, after clearing `middle`; it may not fit."""
+    bids = [Level(price, -size) for price, size in model[0].items() if price >= middle]
+    asks = [Level(price, -size) for price, size in model[1].items() if price <= middle]
+    for _ in range(draw.randint(1, 6)):
+        is_bid = draw.random() < 0.5
+        away = int(draw.expovariate(0.05)) if draw.random() < 0.97 else -10
+        price = middle - 1 - away if is_bid else middle + 1 + away
+        known = model[0 if is_bid else 1].get(price, 0)
+        quantity = -known if known and draw.random() < 0.7 else draw.randint(1, 9)
+        if draw.random() < 0.02:
+            quantity = -known - 1
+        (bids if is_bid else asks).append(Level(price, quantity))
+    return update(bids, asks)
+
+
+def add_up(side: dict[int, int], told: tuple[Level, ...]) -> dict[int, int] | None:
+    """Return the sizes of `told` after it, 0 for a level that is gone; None if one would be negative."""
+    sums: dict[int, int] = {}
+    for level in told:
+        sums[level.price] = sums.get(level.price, side.get(level.price, 0)) + level.quantity
+    return None if min(sums.values(), default=0) < 0 else sums
+
+
+def test_the_book_stays_exact_over_very_many_random_updates() -> None:
+    draw = random.Random(20)
+    book, middle = DepthBook(), 10_000
+    model: Model = ({}, {})
+    refused = {"negative": 0, "crossed": 0}
+    for number in range(RANDOM_UPDATES):
+        middle += draw.choice((-1, 0, 0, 0, 0, 1))
+        message = random_changes(draw, middle, model)
+        sums = [
+            add_up(side, told)
+            for side, told in zip(model, (message.changes.bids, message.changes.asks), strict=True)
+        ]
+        after = [{**side, **(new or {})} for side, new in zip(model, sums, strict=True)]
+        bids, asks = ({price: size for price, size in side.items() if size} for side in after)
+        problem = None
+        if None in sums:
+            problem = "negative"
+        elif bids and asks and max(bids) > min(asks):
+            problem = "crossed"
+        if problem is None:
+            book.apply(message)
+            model = bids, asks
+        else:
+            refused[problem] += 1
+            with pytest.raises(BookInconsistent):
+                book.apply(message)
+        best_bid, best_ask = max(model[0], default=None), min(model[1], default=None)
+        assert book.best_bid == (None if best_bid is None else Level(best_bid, model[0][best_bid]))
+        assert book.best_ask == (None if best_ask is None else Level(best_ask, model[1][best_ask]))
+        if not number % 1000:
+            check(book, model)
+    check(book, model)
+    assert min(refused.values()) > RANDOM_UPDATES // 100
+    assert sum(refused.values()) < RANDOM_UPDATES // 2
+    assert len(book) > 50
