@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from .models._reads import Cursor
+    from .models import Cursor, Gap
 
 __all__ = [
     "ApiError",
@@ -18,6 +18,7 @@ __all__ = [
     "CallerError",
     "ConnectTimeout",
     "ConnectionFault",
+    "ConsumerTooSlow",
     "DecodeError",
     "HandshakeRejected",
     "IncompletePages",
@@ -30,6 +31,7 @@ __all__ = [
     "ResynchronisationFailed",
     "ServerError",
     "Silence",
+    "StreamGap",
     "SubscriptionRejected",
     "SubscriptionTimeout",
     "TooManyConnections",
@@ -65,6 +67,10 @@ class UnknownMarket(CallerError, LookupError):
         self.markets = markets
         known = ", ".join(sorted(markets)) or "none"
         super().__init__(f"no market {name!r}; the exchange lists: {known}")
+
+
+class ConsumerTooSlow(CallerError):
+    """A consumer that asked for it (``on_overflow="raise"``) let its buffer run full; its stream is over."""
 
 
 class TooManyConnections(CallerError):
@@ -234,6 +240,21 @@ class HandshakeRejected(ConnectionFault):
 
 class MessageTooBig(ConnectionFault):
     """The server sent a message larger than ``Options.max_message_bytes``; raise that limit."""
+
+
+class StreamGap(ConnectionFault):
+    """Something is missing in a stream whose consumer asked to be told so (``on_gap="raise"``).
+
+    The stream goes on behind it.
+
+    Attributes:
+      gap: what is missing.
+    """
+
+    def __init__(self, gap: Gap | None) -> None:
+        self.gap = gap
+        why = "" if gap is None else f" since {gap.since:.1f} until {gap.until:.1f}: {gap.reason}"
+        super().__init__(f"the stream has a gap{why}")
 
 
 class RequestFailed(ConnectionFault):

@@ -158,6 +158,8 @@ class Options:
       buffer_size: updates that one subscription buffers before its overflow rule applies.
       conflation_limit: orders or balances that one conflated update may carry before it becomes a gap.
       idle_timeout: how long a connection stays open after its last stream was left.
+      confirm_timeout: so long after a request the server counts as having read it, though it says nothing.
+      indexer_lag: how far REST answers may lag behind the streams; a repair reads no sooner than that.
       reads_per_second: REST reads of one client, except those that the exchange itself limits to fewer.
       max_pages: pages that one iteration over trades or orders reads; then it ends with an error.
       repair_timeout: for one REST repair of a break; then the gap is marked and the stream goes on.
@@ -181,6 +183,8 @@ class Options:
     snapshot_timeout: float = attrs.field(default=10.0, validator=_seconds())
     refusal_window: float = attrs.field(default=10.0, validator=_seconds())
     idle_timeout: float = attrs.field(default=30.0, validator=_seconds(zero=True))
+    confirm_timeout: float = attrs.field(default=5.0, validator=_seconds())
+    indexer_lag: float = attrs.field(default=2.0, validator=_seconds(zero=True))
     repair_timeout: float = attrs.field(default=20.0, validator=_seconds())
     reads_per_second: int = attrs.field(default=20, validator=_count())
     max_pages: int = attrs.field(default=1000, validator=_count())

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import trio
 
-from ._errors import ConnectionFault, ServerError
 from ._network import NetworkConfig, Options
 from .models import Market, Markets
-from .recovery import RECOVERIES, Recovery
+from .recovery import Recovery
 from .rest import RestClient
-from .streams import Event, EventFeed, Hub, Port, Topic
+from .streams import Event, EventFeed, Hub, Mailbox, Port, Topic, TradeLag
 from .transport import Connection, backoff_delays
 from .wire import AnyUpdate
 
 __all__ = ["Runtime"]
-
-_log = logging.getLogger("o2trio")
 
 
 class Runtime:
@@ -33,6 +29,7 @@ class Runtime:
         self.rest = rest
         self.hub = Hub(self)
         self.feed = EventFeed()
+        self._recovery = Recovery(rest, self.markets, options)
         self.closed = False
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
@@ -80,25 +77,21 @@ class Runtime:
 
     def repair(self, topic: Topic) -> None:
         """Find out what `topic` missed; what cannot be found out is marked as a gap."""
-        recovery = RECOVERIES.get(topic.key.kind)
-        if recovery is None:
-            topic.repaired(topic.epoch, [topic.gap()], complete=False)
-        else:
-            self._nursery.start_soon(
-                self._recover, recovery, topic, topic.epoch, name=f"o2trio repair of {topic.key}"
-            )
+        self._nursery.start_soon(
+            self._recovery.repair, topic, topic.epoch, name=f"o2trio repair of {topic.key}"
+        )
 
-    async def _recover(self, recovery: Recovery, topic: Topic, epoch: int) -> None:
-        found: list[AnyUpdate] | None = None
-        with trio.move_on_after(self.options.repair_timeout):
-            try:
-                found = await recovery(self.rest, await self.markets(), topic)
-            except* (ServerError, ConnectionFault) as group:
-                _log.warning("%s could not be repaired: %r", topic.key, group)
-        if found is None:
-            topic.repaired(epoch, [topic.gap()], complete=False)
-        else:
-            topic.repaired(epoch, found, complete=True)
+    def learn(self, topic: Topic) -> None:
+        """Find out how things stand at the beginning of `topic`."""
+        self._nursery.start_soon(
+            self._recovery.learn, topic, topic.epoch, name=f"o2trio beginning of {topic.key}"
+        )
+
+    def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
+        """Read for a slow consumer the trades that it missed."""
+        self._nursery.start_soon(
+            self._recovery.catch_up, topic, mailbox, lag, name=f"o2trio catch-up on {topic.key}"
+        )
 
     # -- what the client asks for ---------------------------------------------------------------
 

@@ -1,82 +1,257 @@
-"""Find out over REST what a stream missed during a break.
+"""Find out over REST what a stream missed: at a break, when a consumer was too slow, or at its beginning.
 
-Here today: balances and nonces, of which only the latest state counts. Trades and orders are marked as
-gaps by the caller.
+Trades are read on from the last one until live ones are met. Of orders, balances and nonces the present
+state is read; the topic tells what of it is news. Nothing here delivers anything itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import trio
 
-from .models import Balance, BalanceUpdate, Id, Identity, Markets, NonceUpdate, Origin
-from .rest import RestClient
-from .streams import Topic
+from ._api_errors import OrderNotFound
+from ._errors import CallerError, O2Error
+from ._network import Options
+from .models import (
+    BalanceUpdate,
+    Direction,
+    Id,
+    Identity,
+    IdentityKind,
+    Markets,
+    NonceUpdate,
+    Order,
+    OrderUpdate,
+    Origin,
+    Trade,
+)
+from .rest import MAX_TRADES, RestClient
+from .streams import Mailbox, StateMemory, Topic, TradeLag, first_trade
+from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
 
-__all__ = ["RECOVERIES", "Recovery"]
+__all__ = ["Recovery"]
 
-Recovery = Callable[[RestClient, Markets, Topic], Awaitable[list[AnyUpdate]]]
-"""Reads what a topic missed; raises as the REST client does, perhaps in exception groups."""
+_log = logging.getLogger("o2trio")
 
-_AT_ONCE = 4
-"""Reads of one repair that run at the same time."""
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.5
+"""How often REST is asked again while it lags behind the stream."""
 
 
-async def _recover_nonces(rest: RestClient, _markets: Markets, topic: Topic) -> list[AnyUpdate]:
-    updates: list[AnyUpdate] = []
+class _GaveUp(Exception):
+    """Reading did not succeed, or did not come further, within its bound."""
 
-    async def read(identity: Identity) -> None:
-        account = await rest.account(identity.id)
-        if account is None or account.nonce is None:
+
+class Recovery:
+    """Reads what topics and slow consumers of one client missed."""
+
+    def __init__(self, rest: RestClient, markets: Callable[[], Awaitable[Markets]], options: Options) -> None:
+        self._rest = rest
+        self._markets = markets
+        self._options = options
+
+    async def repair(self, topic: Topic, epoch: int) -> None:
+        """Find out what `topic` missed during the break with which `epoch` began.
+
+        Not sooner than ``Options.indexer_lag`` after the subscription is confirmed, so that what is read is
+        no older than what was streamed before. Gives up when nothing was achieved for
+        ``Options.repair_timeout``; then the topic is told why.
+        """
+        updates: list[AnyUpdate] = []
+        problem = ""
+        await trio.sleep(self._options.indexer_lag)
+        if not topic.wants_repair(epoch):
             return
-        known = topic.latest.get(account.trade_account_id)
-        if not isinstance(known, NonceUpdate) or known.nonce != account.nonce:
-            updates.append(
-                NonceUpdate(contract_id=account.trade_account_id, nonce=account.nonce, origin=Origin.BACKFILL)
+        try:
+            if topic.key.kind is Kind.TRADES:
+                await self._read_trades(topic, epoch)
+            else:
+                updates = await self._state(topic)
+        except _GaveUp as failure:
+            problem = str(failure)
+            _log.warning("%s could not be repaired: %s", topic.key, problem)
+        topic.repaired(epoch, updates, problem=problem)
+
+    async def learn(self, topic: Topic, epoch: int) -> None:
+        """Find out how things stand at the beginning of `topic`, before it needs a repair.
+
+        A state must be no older than the subscription, so it is read no sooner than ``Options.indexer_lag``
+        from now.
+        """
+        try:
+            if topic.ledger is not None:
+                market_id = _market(topic)
+                newest = await self._persist(partial(self._rest.trades, market_id, 1, Direction.DESCENDING))
+                topic.begins_after(epoch, newest[0] if newest else None)
+            else:
+                await trio.sleep(self._options.indexer_lag)
+                topic.learned(epoch, await self._state(topic))
+        except _GaveUp as failure:
+            _log.warning("the beginning of %s could not be read: %s", topic.key, failure)
+            topic.learned(epoch, [], problem=str(failure))
+
+    async def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
+        """Read for `mailbox` the trades that it missed, page by page as it has room."""
+        try:
+            async for items in self._missed(topic, mailbox, lag):
+                mailbox.give(items)
+            rest = lag.release()
+        except _GaveUp as failure:
+            _log.warning("a slow consumer of %s could not be given all: %s", topic.key, failure)
+            rest = lag.abandon(str(failure))
+        if mailbox.lag is lag:
+            mailbox.caught_up(rest)
+
+    async def _missed(
+        self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag
+    ) -> AsyncIterator[list[AnyUpdate]]:
+        progress = trio.current_time()
+        while not lag.is_over:
+            await mailbox.room.wait()
+            page, is_full = await self._page(topic, lag.ledger.last)
+            if mailbox.lag is not lag:
+                return
+            items = lag.take(page)
+            yield items
+            progress = await self._patience(bool(items), is_full, progress)
+
+    async def _read_trades(self, topic: Topic, epoch: int) -> None:
+        ledger = topic.ledger
+        assert ledger is not None
+        if not ledger.is_anchored:
+            raise _GaveUp("it is not known which trade was the last before the break")
+        progress = trio.current_time()
+        while True:
+            last = ledger.last
+            page, is_full = await self._page(topic, last)
+            if not topic.backfill(epoch, page):
+                return
+            live = first_trade(topic.held)
+            advanced = ledger.last is not last
+            if ledger.knows(live) and (live is not None or not (advanced or is_full)):
+                return
+            progress = await self._patience(advanced, is_full, progress)
+
+    async def _page(self, topic: Topic, last: Trade | None) -> tuple[list[Trade], bool]:
+        """Return the trades after `last`, oldest first, and whether there may be more of them."""
+        market_id = _market(topic)
+        page = await self._persist(
+            partial(self._rest.trades, market_id, MAX_TRADES, Direction.ASCENDING, last)
+        )
+        known = None if last is None else last.trade_id
+        return [trade for trade in page if trade.trade_id != known], len(page) >= MAX_TRADES
+
+    async def _patience(self, advanced: bool, is_full: bool, progress: float) -> float:
+        """Return the time of the last progress, after a wait if there was none just now."""
+        now = trio.current_time()
+        if advanced:
+            return now
+        if now - progress >= self._options.repair_timeout:
+            stuck = "does not advance" if is_full else "lags behind the stream"
+            raise _GaveUp(f"the list of trades {stuck}")
+        await trio.sleep(_POLL_SECONDS)
+        return progress
+
+    async def _state(self, topic: Topic) -> list[AnyUpdate]:
+        return await _STATES[topic.key.kind](self, topic)
+
+    async def _nonces(self, topic: Topic) -> list[AnyUpdate]:
+        updates: list[AnyUpdate] = []
+        for identity in topic.key.identities:
+            # A contract is the account itself, an address its owner.
+            name = identity.id if identity.kind is IdentityKind.CONTRACT_ID else identity
+            account = await self._persist(partial(self._rest.account, name))
+            if account is not None and account.nonce is not None:
+                updates.append(
+                    NonceUpdate(
+                        contract_id=account.trade_account_id, nonce=account.nonce, origin=Origin.BACKFILL
+                    )
+                )
+        return updates
+
+    async def _balances(self, topic: Topic) -> list[AnyUpdate]:
+        markets = await self._persist(self._markets)
+        assets = sorted({asset.asset for market in markets for asset in (market.base, market.quote)})
+        return [
+            BalanceUpdate(
+                balance=await self._persist(partial(self._rest.balances, identity, assets)),
+                origin=Origin.BACKFILL,
             )
+            for identity in topic.key.identities
+        ]
 
-    await _all(partial(read, identity) for identity in topic.key.identities)
-    return updates
+    async def _orders(self, topic: Topic) -> list[AnyUpdate]:
+        assert topic.memory is not None
+        known = topic.memory.latest.values()
+        was_open = {order.order_id: order for order in known if isinstance(order, Order) and order.is_open}
+        found: dict[Id, Order] = {}
+        markets = await self._persist(self._markets)
+        for market in markets:
+            for identity in topic.key.identities:
+                for order in await self._persist(
+                    partial(self._orders_of, market.market_id, identity, topic.memory)
+                ):
+                    found.setdefault(order.order_id, order)
+        for order in was_open.values():
+            if order.order_id not in found:
+                # It was open and is neither among the open ones nor among the newest, so it has ended.
+                ended = await self._find(order, [market.market_id for market in markets])
+                if ended is not None:
+                    found[order.order_id] = ended
+        return [OrderUpdate(orders=tuple(found.values()), origin=Origin.BACKFILL)]
+
+    async def _find(self, order: Order, markets: list[Id]) -> Order | None:
+        """Read one order, in every market if it is not known in which it is; None if REST knows none."""
+        for market_id in markets if order.market_id is None else [order.market_id]:
+            with suppress(OrderNotFound):
+                return await self._persist(partial(self._rest.order, market_id, order.order_id))
+        return None
+
+    async def _orders_of(self, market_id: Id, identity: Identity, memory: StateMemory) -> list[Order]:
+        """Return the open orders, and the newest ones back to what was there at the last reading."""
+        orders = [order async for order in self._rest.iter_orders(market_id, identity, only_open=True)]
+        if not memory.is_complete:
+            return orders + list(await self._rest.orders(market_id, identity))
+        async for order in self._rest.iter_orders(market_id, identity, Direction.DESCENDING):
+            if order.timestamp is not None and order.timestamp < (memory.newest_order or 0):
+                break
+            orders.append(order)
+        return orders
+
+    async def _persist(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what `read` returns, trying again for at most ``Options.repair_timeout``."""
+        failure: O2Error | None = None
+        delays = backoff_delays(self._options)
+        with trio.move_on_after(self._options.repair_timeout):
+            while True:
+                delay = next(delays)
+                try:
+                    return await read()
+                except OrderNotFound:
+                    raise
+                except CallerError as error:
+                    raise _GaveUp(str(error)) from error
+                except O2Error as error:
+                    failure = error
+                    asked = getattr(error, "retry_after", None) or 0.0
+                await trio.sleep(max(delay, asked))
+        raise _GaveUp(f"no answer in time: {failure}" if failure else "no answer in time")
 
 
-async def _recover_balances(rest: RestClient, markets: Markets, topic: Topic) -> list[AnyUpdate]:
-    changed: list[Balance] = []
-    nothing = (0, 0, 0)
-
-    async def read(identity: Identity, asset: Id) -> None:
-        now = await rest.balance(identity, asset)
-        known = topic.latest.get((identity, asset))
-        before = _amounts(known) if isinstance(known, Balance) else nothing
-        if _amounts(now) != before:
-            changed.append(now)
-
-    assets = sorted({asset.asset for market in markets.markets for asset in (market.base, market.quote)})
-    await _all(partial(read, identity, asset) for identity in topic.key.identities for asset in assets)
-    return [BalanceUpdate(balance=tuple(changed), origin=Origin.BACKFILL)] if changed else []
+def _market(topic: Topic) -> Id:
+    assert topic.key.market_id is not None
+    return topic.key.market_id
 
 
-def _amounts(balance: Balance) -> tuple[int, int, int]:
-    return balance.total_unlocked, balance.total_locked, balance.trading_account_balance
-
-
-async def _all(reads: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Run all reads, a few at a time."""
-    limit = trio.CapacityLimiter(_AT_ONCE)
-
-    async def run(read: Callable[[], Awaitable[None]]) -> None:
-        async with limit:
-            await read()
-
-    async with trio.open_nursery() as nursery:
-        for read in reads:
-            nursery.start_soon(run, read, name="o2trio read of a repair")
-
-
-RECOVERIES: dict[Kind, Recovery] = {
-    Kind.NONCE: _recover_nonces,
-    Kind.BALANCES: _recover_balances,
+_STATES: dict[Kind, Callable[[Recovery, Topic], Awaitable[list[AnyUpdate]]]] = {
+    Kind.ORDERS: Recovery._orders,
+    Kind.BALANCES: Recovery._balances,
+    Kind.NONCE: Recovery._nonces,
 }
-"""How each kind of stream is repaired; a kind that is missing here is marked as a gap."""

@@ -1,40 +1,52 @@
-"""What a repair reads over REST, and what of it a consumer is told."""
+"""What a repair reads over REST, and when it gives up; the whole of it is proven in ``tests/repair``."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import trio
+from trio.testing import MockClock
 
-from o2trio import RequestFailed
-from o2trio.models import AccountInfo, Balance, Id, Identity, Origin
-from o2trio.recovery import RECOVERIES
-from o2trio.streams import Topic, TopicKey
-from o2trio.wire import Kind
-from tests.streams.world import ASSET, World, account, balances, nonce
+from o2trio import Options, RequestFailed
+from o2trio.models import AccountInfo, Balance, Direction, Id, Identity, Origin, Trade
+from o2trio.recovery import Recovery
+from o2trio.streams import State, Topic, TopicKey
+from o2trio.wire import AnyUpdate, Kind, decode
+from tests.streams.world import ASSET, TRADES, World, account, balances, drain, nonce, origins, trades
 
 SECOND = Id("0x" + "d4" * 32)
 MARKETS: Any = SimpleNamespace(
     markets=[SimpleNamespace(base=SimpleNamespace(asset=ASSET), quote=SimpleNamespace(asset=SECOND))] * 2
 )
+OPTIONS = Options(jitter=lambda: 1.0, buffer_size=4)
+
+
+def trade(number: int) -> Trade:
+    body: Any = decode(trades(number)).body
+    return body.trades[0]  # type: ignore[no-any-return]  # decoded just now
 
 
 class Rest:
-    """Answers from two tables; counts what runs at the same time."""
+    """Answers from tables; fails as long as `failures` says so."""
 
     def __init__(self) -> None:
         self.nonces: dict[Id, int | None] = {}
         self.amounts: dict[tuple[Identity, Id], int] = {}
-        self.calls = self.running = self.most = 0
+        self.trades_there: list[Trade] = []
+        self.inclusive = False
+        self.calls = self.failures = 0
 
     async def _read(self) -> None:
         self.calls += 1
-        self.running += 1
-        self.most = max(self.most, self.running)
         await trio.lowlevel.checkpoint()
-        self.running -= 1
+        if self.failures:
+            self.failures -= 1
+            raise RequestFailed("no answer")
+
+    async def markets(self) -> Any:
+        await self._read()
+        return MARKETS.markets
 
     async def account(self, trade_account_id: Id) -> AccountInfo | None:
         await self._read()
@@ -42,63 +54,230 @@ class Rest:
             return None
         return AccountInfo(trade_account_id=trade_account_id, nonce=self.nonces[trade_account_id])
 
-    async def balance(self, identity: Identity, asset: Id) -> Balance:
+    async def balances(self, identity: Identity, assets: list[Id]) -> tuple[Balance, ...]:
         await self._read()
-        amount = self.amounts.get((identity, asset), 0)
-        if amount < 0:
-            raise RequestFailed("no answer")
-        return Balance(
-            identity=identity,
-            asset_id=asset,
-            total_unlocked=amount,
-            total_locked=0,
-            trading_account_balance=amount,
+        return tuple(
+            Balance(
+                identity=identity,
+                asset_id=asset,
+                total_unlocked=self.amounts.get((identity, asset), 0),
+                total_locked=0,
+                trading_account_balance=0,
+            )
+            for asset in assets
         )
 
+    async def trades(
+        self, market: Id, count: int, direction: Direction, after: Trade | None = None
+    ) -> tuple[Trade, ...]:
+        await self._read()
+        if direction is Direction.DESCENDING:
+            return tuple(self.trades_there[-count:])
+        there = self.trades_there
+        start = 0 if after is None else there.index(after) + (not self.inclusive)
+        return tuple(there[start : start + count])
 
-def topic_of(kind: Kind, count: int) -> tuple[World, Topic]:
-    world = World()
-    key = TopicKey(kind, identities=tuple(account(number) for number in range(1, count + 1)))
-    world.live(key)
-    return world, world.topic(key)
+
+def broken(kind: Kind, count: int = 1, **options: Any) -> tuple[World, Topic, Any]:
+    """Return a topic that is under repair for the first time."""
+    world = World(buffer_size=4, **options)
+    key = (
+        TRADES if kind is Kind.TRADES else TopicKey(kind, identities=tuple(map(account, range(1, count + 1))))
+    )
+    (box,) = world.live(key)
+    world.receive(
+        *{Kind.TRADES: [trades(1)], Kind.NONCE: [nonce(1, account(1)), nonce(2, account(2))]}.get(
+            kind, [balances((account(1), 7), (account(2), 8))]
+        )
+    )
+    drain(box)
+    world.down()
+    world.back()
+    return world, world.topic(key), box
 
 
-async def test_only_nonces_that_changed_are_told() -> None:
-    world, topic = topic_of(Kind.NONCE, 4)
-    world.receive(nonce(1, account(1)), nonce(2, account(2)))
-    rest: Any = Rest()
+def recovery(rest: Rest, **options: Any) -> Recovery:
+    told: Any = rest
+    return Recovery(told, told.markets, Options(jitter=lambda: 1.0, **options))
+
+
+async def test_only_nonces_that_changed_are_told(autojump_clock: MockClock) -> None:
+    _, topic, box = broken(Kind.NONCE, 4)
+    rest = Rest()
     rest.nonces = {account(1).id: 1, account(2).id: 5, account(3).id: None}
-    updates: Any = await RECOVERIES[Kind.NONCE](rest, MARKETS, topic)
-    assert [(u.contract_id, u.nonce, u.origin) for u in updates] == [(account(2).id, 5, Origin.BACKFILL)]
+    start = trio.current_time()
+    await recovery(rest).repair(topic, 1)
+    assert trio.current_time() - start >= OPTIONS.indexer_lag
+    assert [(u.contract_id, u.nonce, u.origin) for u in drain(box)] == [(account(2).id, 5, Origin.BACKFILL)]
     assert rest.calls == 4
 
 
-async def test_only_balances_that_changed_are_told_in_one_update() -> None:
-    world, topic = topic_of(Kind.BALANCES, 3)
-    world.receive(balances((account(1), 7), (account(2), 8)))
-    rest: Any = Rest()
+async def test_only_balances_that_changed_are_told(autojump_clock: MockClock) -> None:
+    _, topic, box = broken(Kind.BALANCES, 3)
+    rest = Rest()
     rest.amounts = {(account(1), ASSET): 7, (account(2), ASSET): 9, (account(3), SECOND): 1}
-    (update,) = await RECOVERIES[Kind.BALANCES](rest, MARKETS, topic)
-    told: Any = update
-    assert {(b.identity, b.asset_id, b.total_unlocked) for b in told.balance} == {
+    rest.failures = 3
+    await recovery(rest).repair(topic, 1)
+    told = drain(box)
+    # The trading account's part of the first two is 0 by now.
+    assert {(b.identity, b.asset_id, b.total_unlocked) for u in told for b in u.balance} == {
+        (account(1), ASSET, 7),
         (account(2), ASSET, 9),
         (account(3), SECOND, 1),
     }
-    assert update.origin is Origin.BACKFILL
-    assert rest.calls == 6, "each pair of account and asset once"
-    assert rest.most <= 4
+    assert set(origins(told)) == {"backfill"}
+    assert rest.calls == 1 + 3 + 3, "the list of markets, each account once, and what failed"
 
 
-async def test_nothing_changed_is_nothing_told() -> None:
-    _, topic = topic_of(Kind.BALANCES, 2)
-    rest: Any = Rest()
-    assert await RECOVERIES[Kind.BALANCES](rest, MARKETS, topic) == []
+async def test_a_state_that_cannot_be_read_is_a_gap(autojump_clock: MockClock) -> None:
+    _, topic, box = broken(Kind.NONCE)
+    rest = Rest()
+    rest.failures = 10**6
+    start = trio.current_time()
+    await recovery(rest, repair_timeout=7.0).repair(topic, 1)
+    assert trio.current_time() - start == 2 + 7
+    (mark,) = drain(box)
+    assert mark.gap.reason == "test; no answer in time: no answer"
+    assert topic.state is State.LIVE
 
 
-async def test_an_unanswered_read_fails_the_whole_repair() -> None:
-    _, topic = topic_of(Kind.BALANCES, 2)
-    rest: Any = Rest()
-    rest.amounts = {(account(1), ASSET): -1}
-    with pytest.raises(ExceptionGroup) as caught:
-        await RECOVERIES[Kind.BALANCES](rest, MARKETS, topic)
-    assert caught.group_contains(RequestFailed)
+async def test_a_repair_that_is_out_of_date_reads_nothing(autojump_clock: MockClock) -> None:
+    world, topic, _ = broken(Kind.NONCE)
+    world.down()
+    world.back()
+    rest = Rest()
+    await recovery(rest).repair(topic, 1)
+    assert rest.calls == 0
+    await recovery(rest).repair(topic, 2)
+    assert topic.state is State.LIVE
+
+
+async def test_trades_are_read_page_by_page_though_pages_repeat_the_cursor(autojump_clock: MockClock) -> None:
+    for inclusive in (False, True):
+        world, topic, box = broken(Kind.TRADES)
+        rest = Rest()
+        rest.trades_there = [trade(number) for number in range(200)]
+        rest.inclusive = inclusive
+        world.receive(trades(150))
+        await recovery(rest).repair(topic, 1)
+        told = drain(box)
+        assert [int(t.trade_id) for u in told for t in u.trades] == list(range(2, told_last(told) + 1))
+        assert told_last(told) >= 150
+
+
+def told_last(told: list[Any]) -> int:
+    return int(told[-1].trades[-1].trade_id)
+
+
+async def test_trades_that_rest_does_not_show_in_time_are_a_gap(autojump_clock: MockClock) -> None:
+    world, topic, box = broken(Kind.TRADES)
+    rest = Rest()
+    rest.trades_there = [trade(1), trade(2)]
+    world.receive(trades(9))
+    await recovery(rest, repair_timeout=7.0).repair(topic, 1)
+    read, mark, live = drain(box)
+    assert origins([read, mark, live]) == ["backfill", "gap", "live"]
+    assert (mark.gap.after, mark.gap.before) == ("2", "9")
+    assert "lags behind the stream" in mark.gap.reason
+
+
+async def test_a_list_that_repeats_itself_is_given_up(autojump_clock: MockClock) -> None:
+    world, topic, box = broken(Kind.TRADES)
+
+    class Stuck(Rest):
+        async def trades(self, *_args: Any, **_options: Any) -> tuple[Trade, ...]:
+            await self._read()
+            return tuple(trade(number) for number in range(2, 52))
+
+    rest = Stuck()
+    world.receive(trades(99))
+    await recovery(rest, repair_timeout=7.0).repair(topic, 1)
+    assert origins(drain(box)) == ["backfill", "gap", "live"]
+
+
+async def test_a_repair_ends_when_the_topic_does_not_want_it_any_more(autojump_clock: MockClock) -> None:
+    world, topic, box = broken(Kind.TRADES)
+    rest = Rest()
+    rest.trades_there = [trade(number) for number in range(200)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recovery(rest).repair, topic, 1)
+        await trio.sleep(2)
+        world.hub.detach(box)
+    assert rest.calls <= 1
+
+
+async def test_the_beginning_is_learned_once(autojump_clock: MockClock) -> None:
+    world = World(buffer_size=4)
+    (box,) = world.live(TRADES)
+    topic = world.topic(TRADES)
+    assert world.host.learning == [topic]
+    rest = Rest()
+    rest.trades_there = [trade(1), trade(2)]
+    await recovery(rest).learn(topic, 0)
+    assert topic.ledger is not None
+    assert not topic.ledger.is_anchored, "trades up to this one may still be on their way"
+    world.pump()
+    world.pong()
+    assert topic.ledger.last == trade(2)
+    # It may still be on its way, and is no repetition then.
+    world.receive(trades(2))
+    assert len(drain(box)) == 1
+    rest.failures = 10**6
+    await recovery(rest, repair_timeout=7.0).learn(topic, 0)
+    assert drain(box) == []
+
+
+async def test_a_beginning_that_comes_too_late_is_asked_for_again(autojump_clock: MockClock) -> None:
+    world = World(buffer_size=4)
+    (box,) = world.live(TRADES)
+    topic = world.topic(TRADES)
+    world.down()
+    await recovery(Rest()).learn(topic, 0)
+    assert topic.ledger is not None
+    assert not topic.ledger.is_anchored
+    world.back()
+    topic.repaired(1, [], problem="it is not known")
+    assert world.host.learning == [topic, topic], "the next break shall be healed"
+    assert origins(drain(box)) == ["gap"]
+
+
+def catching_up() -> tuple[World, Any, Any]:
+    world = World(buffer_size=4)
+    (box,) = world.live(TRADES)
+    world.receive(*[trades(number) for number in range(1, 9)])
+    return world, box, world.host.lags[0][1]
+
+
+async def test_a_slow_consumer_is_given_pages_as_it_has_room(autojump_clock: MockClock) -> None:
+    world, box, lag = catching_up()
+    rest = Rest()
+    rest.trades_there = [trade(number) for number in range(1, 9)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recovery(rest).catch_up, world.topic(TRADES), box, lag)
+        await trio.sleep(100)
+        assert rest.calls == 0
+        told = drain(box)
+        await trio.sleep(1)
+    told += drain(box)
+    assert [int(t.trade_id) for u in told for t in u.trades] == list(range(1, 9))
+
+
+async def test_a_slow_consumer_without_rest_is_told_the_gap(autojump_clock: MockClock) -> None:
+    world, box, lag = catching_up()
+    rest = Rest()
+    rest.failures = 10**6
+    told: list[AnyUpdate] = drain(box)
+    await recovery(rest, repair_timeout=7.0).catch_up(world.topic(TRADES), box, lag)
+    told += drain(box)
+    assert origins(told) == ["live"] * 4 + ["gap"] + ["live"] * 4
+
+
+async def test_a_slow_consumer_that_leaves_is_given_nothing_more(autojump_clock: MockClock) -> None:
+    world, box, lag = catching_up()
+    rest = Rest()
+    rest.trades_there = [trade(number) for number in range(1, 9)]
+    world.hub.detach(box)
+    box.clear()
+    topic: Any = SimpleNamespace(key=TRADES)
+    await recovery(rest).catch_up(topic, box, lag)
+    assert not box.ready

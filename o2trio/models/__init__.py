@@ -1,7 +1,7 @@
 """What the exchange says, as immutable attrs classes. No decoding, no I/O."""
 
 from ._accounts import AccountInfo, Balance, BalanceUpdate, BookBalance, NonceUpdate
-from ._common import Origin, Side, Update
+from ._common import Gap, Origin, Side, Update
 from ._depth import DepthChanges, DepthUpdate, Level
 from ._ids import Id, Identity, IdentityKind, normalize_id
 from ._markets import Asset, Market, Markets, Rounding
@@ -50,6 +50,7 @@ __all__ = [
     "DepthUpdate",
     "Direction",
     "Fill",
+    "Gap",
     "Id",
     "Identity",
     "IdentityKind",

@@ -7,7 +7,7 @@ from enum import Enum, StrEnum
 
 import attrs
 
-__all__ = ["Origin", "Side", "Update", "datetime_from"]
+__all__ = ["Gap", "Origin", "Side", "Update", "datetime_from"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,6 +49,26 @@ class Origin(Enum):
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class Gap:
+    """What is missing at an update whose origin is ``GAP``.
+
+    Attributes:
+      since: when the last message before the break came, on Trio's clock in seconds; what came earlier is
+        there.
+      until: when it was given up to mend it; what came later is there.
+      after: id of the last trade before the gap, for trades; None if there was none.
+      before: id of the first trade behind it; None if none had come yet.
+      reason: in words.
+    """
+
+    since: float
+    until: float
+    after: str | None = None
+    before: str | None = None
+    reason: str = ""
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Update:
     """What every streamed update carries.
 
@@ -59,12 +79,14 @@ class Update:
         them, unless one of them says so with its `origin`.
       onchain_timestamp: the block's time in whole **seconds** since 1970, or None.
       seen_timestamp: when the exchange's indexer saw it, in **nanoseconds** since 1970, or None.
+      gap: what is missing, where `origin` is ``GAP``; else None.
     """
 
     onchain_timestamp: int | None = None
     seen_timestamp: int | None = None
     origin: Origin = Origin.LIVE
     epoch: int = 0
+    gap: Gap | None = None
 
     @property
     def onchain_time(self) -> datetime | None:

@@ -1,6 +1,6 @@
 """The heart: topics, their state machine, routing, buffers and books. No sockets, no clock of its own."""
 
-from ._book import DepthBook
+from ._book import DepthBook, ReadOnlyBook
 from ._events import (
     ConnectionDown,
     ConnectionGivenUp,
@@ -15,13 +15,16 @@ from ._events import (
     TopicStale,
 )
 from ._feed import EventFeed
+from ._host import Host
 from ._hub import Hub
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, State, Step
 from ._mailbox import Mailbox
+from ._memory import StateMemory
 from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
-from ._topic import Host, Topic
+from ._topic import Topic
 from ._topics import MAX_IDENTITIES, TopicKey, identity_keys
+from ._trades import TradeLag, TradeLedger, first_trade
 
 __all__ = [
     "MAX_IDENTITIES",
@@ -40,8 +43,10 @@ __all__ = [
     "Hub",
     "Mailbox",
     "Port",
+    "ReadOnlyBook",
     "ServerMessage",
     "State",
+    "StateMemory",
     "Step",
     "Subscription",
     "SubscriptionStatistics",
@@ -51,5 +56,8 @@ __all__ = [
     "TopicRefused",
     "TopicRestored",
     "TopicStale",
+    "TradeLag",
+    "TradeLedger",
+    "first_trade",
     "identity_keys",
 ]

@@ -110,4 +110,4 @@ class ServerMessage(Event):
 
 @attrs.frozen(slots=True, kw_only=True)
 class EventsMissed(Event):
-    """Events were dropped here because they were not read in time."""
+    """Events were dropped here because they were not read in time; `time` is that of the last one."""

@@ -25,11 +25,14 @@ class EventFeed:
 
     def current(self) -> Event:
         """Return the mark of a gap: events have no state to catch up with."""
-        return self.gap()
+        return self.gap(self._now)
 
-    def gap(self) -> Event:
+    def gap(self, since: float) -> Event:
         """Return the mark of a gap."""
         return EventsMissed(time=self._now)
+
+    def lag(self, mailbox: Mailbox[Event], items: list[Event]) -> None:
+        """Return None: events are told once."""
 
     def conflated(self, items: list[Event]) -> None:
         """Return None: every event matters."""

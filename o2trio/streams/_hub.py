@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from .._errors import TooManyConnections
 from ..wire import AnyUpdate
+from ._host import Host
 from ._mailbox import Mailbox
 from ._port import Port
-from ._topic import Host, Topic
+from ._topic import Topic
 from ._topics import TopicKey
 
 __all__ = ["Hub"]
@@ -31,15 +32,17 @@ class Hub:
         """All topics, in the order of their connections."""
         return [topic for port in self.ports for topic in port.slots.values()]
 
-    def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey]) -> None:
+    def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey], *, seed: bool = False) -> None:
         """Let `mailbox` consume the topics of `keys`, which are created where they do not exist.
+
+        With `seed` it is first given the state as it is.
 
         Raises:
           TooManyConnections: there is no room; `mailbox` is attached to nothing then.
         """
         try:
             for key in keys:
-                self._find(key).join(mailbox)
+                self._find(key).join(mailbox, seed=seed)
         except TooManyConnections:
             self.detach(mailbox)
             raise

@@ -41,6 +41,8 @@ class Event(Enum):
     """Its connection is up."""
     SENT = "sent"
     """Its request is on the wire."""
+    CONFIRMED = "confirmed"
+    """The server has read the request: what happens from now on will be streamed."""
     LINK_LOST = "link lost"
     """Its connection is down."""
     SNAPSHOT = "snapshot"
@@ -163,7 +165,8 @@ QUIET: Table = {
     (S.JOINING, E.LEAVE): Step(S.CLOSED, A.UNSUBSCRIBE),
     (S.LIVE, E.ITEM): Step(S.LIVE, A.DELIVER),
     (S.LIVE, E.BREAK): Step(S.REPAIRING, A.MARK_AND_REPAIR),
-    (S.REPAIRING, E.SENT): Step(S.REPAIRING, A.REPAIR),
+    (S.REPAIRING, E.SENT): Step(S.REPAIRING, A.NOTHING),
+    (S.REPAIRING, E.CONFIRMED): Step(S.REPAIRING, A.REPAIR),
     (S.REPAIRING, E.ITEM): Step(S.REPAIRING, A.HOLD),
     (S.REPAIRING, E.BREAK): Step(S.REPAIRING, A.MARK_AND_REPAIR),
     (S.REPAIRING, E.REPAIRED): Step(S.LIVE, A.RELEASE),

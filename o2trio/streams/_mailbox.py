@@ -2,8 +2,8 @@
 
 The buffer never blocks its producer. When it is full, the kind of stream decides (design, section 6):
 a depth backlog becomes one snapshot of the current book, made when it is asked for; views, nonces,
-balances and orders keep the latest of each thing; trades and events end in a gap mark, behind which
-nothing is kept until the consumer has read up to it.
+balances and orders keep the latest of each thing; trades that are missed are read over REST when the
+consumer has room again; events end in a gap mark, behind which nothing is kept until it is read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import trio
 
+from .._errors import ConsumerTooSlow
 from ..models import Origin, Update
 from ..wire import AnyUpdate
 from ._topics import Behaviour, EntryKey
@@ -21,6 +22,18 @@ from ._topics import Behaviour, EntryKey
 __all__ = ["Mailbox", "Source", "conflate"]
 
 T = TypeVar("T")
+
+
+class Lag(Protocol[T]):
+    """Keeps the live items of a mailbox that older ones are still read for."""
+
+    def hold(self, item: T) -> None:
+        """Keep a live item."""
+        ...
+
+    def abandon(self) -> list[T]:
+        """Return what to deliver if nothing more can be read."""
+        ...
 
 
 class Source(Protocol[T]):
@@ -35,8 +48,12 @@ class Source(Protocol[T]):
         """Return the whole state as one snapshot."""
         ...
 
-    def gap(self) -> T:
-        """Return the empty item that marks a gap."""
+    def gap(self, since: float) -> T:
+        """Return the empty item that marks a gap from `since` until now."""
+        ...
+
+    def lag(self, mailbox: Mailbox[T], items: list[T]) -> Lag[T] | None:
+        """Begin to read what `mailbox` misses after `items`, or return None if that cannot be done."""
         ...
 
     def conflated(self, items: list[T]) -> list[T] | None:
@@ -44,20 +61,25 @@ class Source(Protocol[T]):
         ...
 
 
+_MARKS = frozenset({Origin.GAP, Origin.SNAPSHOT})
+
+
 def conflate(behaviour: Behaviour, items: list[AnyUpdate], limit: int) -> list[AnyUpdate] | None:
     """Return updates that say the latest of each thing in `items`, in the order of its last change.
 
-    The last gap mark stays where it is: nothing from before it is told after it. At most one update per
-    key remains on either side; None if the kind cannot be conflated or more than `limit` entries of one
-    side would be left.
+    The last gap mark or snapshot stays where it is: nothing from before a mark is told after it, and nothing
+    from before a snapshot at all. At most one update per key remains on either side; None if the kind cannot
+    be conflated or more than `limit` entries of one side would be left.
     """
     if behaviour.entries is None or behaviour.join is None:
         return None
-    marks = [index for index, item in enumerate(items) if item.origin is Origin.GAP]
+    marks = [index for index, item in enumerate(items) if item.origin in _MARKS]
     cut = marks[-1] if marks else len(items)
+    if marks and items[cut].origin is Origin.SNAPSHOT:
+        items, cut = items[cut:], 0
     result: list[AnyUpdate] = []
     for part in (items[:cut], items[cut : cut + 1], items[cut + 1 :]):
-        told = [item for item in part if item.origin is not Origin.GAP]
+        told = [item for item in part if item.origin not in _MARKS]
         if part and not told:
             result.append(part[-1])
         latest: dict[EntryKey, object] = {}
@@ -78,6 +100,8 @@ class Mailbox(Generic[T]):
     Attributes:
       opened: set when every topic behind it has its request on the wire and its first snapshot, or
         when it has ended.
+      lag: keeps live items while older ones are read, or None.
+      room: set while the buffer is at most half full; watched by who reads older items.
       delivered, conflated, backfilled, gaps: counters for statistics.
       last_item_time: when the last item was put in, on the Trio clock.
     """
@@ -87,26 +111,34 @@ class Mailbox(Generic[T]):
         "_buffer",
         "_capacity",
         "_error",
+        "_gapped",
         "_mark",
+        "_strict",
         "arrived",
         "backfilled",
         "conflated",
         "delivered",
         "ended",
         "gaps",
+        "lag",
         "last_item_time",
         "opened",
         "pending",
+        "room",
     )
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, strict: bool = False) -> None:
         self._buffer: deque[T] = deque()
         self._capacity = capacity
+        self._strict = strict
         self._behind: Source[T] | None = None
         self._mark: T | None = None
+        self._gapped: tuple[Source[T], float] | None = None
         self._error: Callable[[], Exception] | None = None
+        self.lag: Lag[T] | None = None
         self.ended = False
         self.arrived = trio.lowlevel.ParkingLot()
+        self.room = trio.Event()
         self.opened = trio.Event()
         self.pending = 0
         self.delivered = self.conflated = self.backfilled = self.gaps = 0
@@ -127,6 +159,9 @@ class Mailbox(Generic[T]):
         if self.ended:
             return
         self.last_item_time = now
+        if self.lag is not None:
+            self.lag.hold(item)
+            return
         if self._mark is not None:
             self.conflated += 1
             return
@@ -138,10 +173,13 @@ class Mailbox(Generic[T]):
         if len(self._buffer) < self._capacity:
             self._buffer.append(item)
         else:
-            self._overflow(item, source)
+            self._overflow(item, source, now)
         self.arrived.unpark()
 
-    def _overflow(self, item: T, source: Source[T]) -> None:
+    def _overflow(self, item: T, source: Source[T], now: float) -> None:
+        if self._strict:
+            self.end(lambda: ConsumerTooSlow(f"more than {self._capacity} items were left unread"))
+            return
         if source.has_state:
             self.conflated += len(self._buffer) + 1
             self._buffer.clear()
@@ -152,9 +190,44 @@ class Mailbox(Generic[T]):
             self.conflated += len(self._buffer) + 1 - len(fewer)
             self._buffer = deque(fewer)
             return
+        self.lag = source.lag(self, list(self._buffer))
+        if self.lag is not None:
+            self.room = trio.Event()
+            self.lag.hold(item)
+            return
         self.conflated += 1
-        self._mark = source.gap()
+        self._mark = source.gap(now)
+        self._gapped = (source, now)
         self._buffer.append(self._mark)
+
+    def give(self, items: list[T]) -> None:
+        """Add items that were read, whatever the room."""
+        if self.ended:
+            return
+        self._buffer.extend(items)
+        for _ in items:
+            self.arrived.unpark()
+        if self.lag is not None and len(self._buffer) > self._capacity // 2:
+            self.room = trio.Event()
+
+    def burst(self, items: list[T], source: Source[T], now: float) -> None:
+        """Add items that come in one moment: no fault of a consumer that has read all before."""
+        if (
+            self.lag is not None
+            or self._mark is not None
+            or self._behind is not None
+            or len(self._buffer) > self._capacity // 2
+        ):
+            for item in items:
+                self.push(item, source, now)
+        elif items and not self.ended:
+            self.last_item_time = now
+            self.give(items)
+
+    def caught_up(self, items: list[T]) -> None:
+        """Add the last items that were waited for; live ones follow directly from now on."""
+        self.lag = None
+        self.give(items)
 
     def settle(self) -> None:
         """Put the snapshot that a backlog became into the buffer now, while it is still true."""
@@ -162,6 +235,10 @@ class Mailbox(Generic[T]):
             self._buffer.append(self._behind.current())
             self._behind = None
             self.arrived.unpark()
+        if self.lag is not None and self.ended:
+            self._buffer.extend(self.lag.abandon())
+            self.lag = None
+            self.room.set()
 
     def opened_one(self) -> None:
         """Count one topic as open; with the last one the consumer may go on."""
@@ -172,8 +249,8 @@ class Mailbox(Generic[T]):
     def end(self, error: Callable[[], Exception] | None = None) -> None:
         """Let receivers have what is buffered, then the end of the stream, or `error()` if given."""
         if not self.ended:
-            self.settle()
             self.ended = True
+            self.settle()
             self._error = error
             self.opened.set()
             self.arrived.unpark_all()
@@ -184,8 +261,12 @@ class Mailbox(Generic[T]):
         """Return the next item. Only if :attr:`ready`."""
         if self._buffer:
             item = self._buffer.popleft()
-            if item is self._mark:
-                self._mark = None
+            if item is self._mark and self._gapped is not None:
+                # Made anew, because items were left out until this moment.
+                source, since = self._gapped
+                item, self._mark, self._gapped = source.gap(since), None, None
+            if self.lag is not None and len(self._buffer) <= self._capacity // 2:
+                self.room.set()
         else:
             assert self._behind is not None
             item = self._behind.current()
@@ -195,6 +276,12 @@ class Mailbox(Generic[T]):
             self.backfilled += item.origin is Origin.BACKFILL
             self.gaps += item.origin is Origin.GAP
         return item
+
+    @property
+    def next_is_gap(self) -> bool:
+        """Whether :meth:`pop` will return a gap mark."""
+        item = self._buffer[0] if self._buffer else None
+        return isinstance(item, Update) and item.origin is Origin.GAP
 
     def failure(self) -> Exception:
         """Return what a receiver gets once the buffer is empty and the mailbox has ended."""
@@ -208,7 +295,8 @@ class Mailbox(Generic[T]):
     def clear(self) -> None:
         """Forget what is buffered."""
         self._buffer.clear()
-        self._behind = self._mark = None
+        self._behind = self._mark = self._gapped = self.lag = None
+        self.room.set()
 
     def reset(self) -> None:
         """Make ready for another try at opening, whatever came of the last one."""

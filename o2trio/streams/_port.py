@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from .._errors import DecodeError, SubscriptionRejected
 from ..wire import PING, PONG, ErrorBody, Frame, FrameKind, Kind, decode
 from ._events import FrameIgnored, ServerMessage, TopicRefused
+from ._host import Host
 from ._machine import Event
-from ._topic import Host, Topic
+from ._topic import Topic
 from ._topics import Slot, TopicKey, without_former
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Port:
       online: whether its WebSocket is up.
       slots: the topics by slot; also the routing table.
       frames: inbound messages so far.
+      heard_at: when the last of them came; what the server sent before it is here.
       unrouted: data frames that no topic was there for.
       wake: set by the connection; called when the outbox has something.
     """
@@ -58,6 +60,7 @@ class Port:
         self.online = False
         self.slots: dict[Slot, Topic] = {}
         self.frames = 0
+        self.heard_at = host.now()
         self.unrouted = 0
         self.wake: Callable[[], None] = lambda: None
         self._host = host
@@ -95,6 +98,7 @@ class Port:
     def receive(self, message: str | bytes) -> None:
         """Take one inbound message: decode it once and give it to its topic."""
         self.frames += 1
+        self.heard_at = self._host.now()
         try:
             frame = decode(message)
         except DecodeError as problem:
@@ -112,13 +116,17 @@ class Port:
             return
         former = self._former.get(slot)
         if former:
-            update = without_former(topic.key, update, set(former))
+            # What comes before the request is read may be the rest of an older subscription, after which
+            # something would be missing.
+            early = not (topic.is_confirmed or topic.behaviour.starts_with_snapshot)
+            update = None if early else without_former(topic.key, update, set(former))
             if update is None:
                 self.unrouted += 1
                 return
         # What comes before the snapshot answers an older request of the same slot.
         if route[1] is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
             topic.answered = True
+            topic.confirmed()
         topic.handle(route[1], update)
 
     def next_outgoing(self) -> tuple[str, Topic | None] | None:
@@ -136,9 +144,14 @@ class Port:
         if self.slots.get(topic.key.slot) is topic:
             topic.sent()
 
-    def heartbeat(self) -> None:
-        """Queue a text heartbeat."""
+    def heartbeat(self) -> int:
+        """Queue a text heartbeat; return its number."""
         self._send(*self._ping())
+        return self._pings
+
+    def had(self, slot: Slot) -> bool:
+        """Whether another subscription held the slot on this socket: messages of it may still come."""
+        return bool(self._former.get(slot))
 
     def _ping(self) -> tuple[str, None]:
         self._pings += 1
@@ -229,6 +242,8 @@ class Port:
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
         self._pongs += 1
+        for topic in list(self.slots.values()):
+            topic.answered_up_to(self._pongs)
 
     def _on_acknowledgement(self, _frame: Frame, _message: str | bytes) -> None:
         pass
@@ -264,6 +279,9 @@ class Port:
         name = str(refused.key)
         _log.warning("the exchange refused %s: %s: %s", name, code, message)
         self._host.emit(TopicRefused(time=now, topic=name, code=code, message=message))
+        if refused.is_confirmed:
+            # Not sure that it is this one; then the server may hold what nobody here knows of.
+            self.unsubscribe(refused)
         refused.fail(lambda: SubscriptionRejected(code, message, name))
 
     def _refused(self, error: ErrorBody) -> Topic | None:

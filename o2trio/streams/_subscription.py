@@ -9,7 +9,8 @@ from typing import Generic, Self, TypeVar
 import attrs
 import trio
 
-from .._errors import InvalidRequest
+from .._errors import InvalidRequest, StreamGap
+from ..models import Origin, Update
 from ._mailbox import Mailbox
 
 __all__ = ["Subscription", "SubscriptionStatistics"]
@@ -59,11 +60,14 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         subscribe: Callable[[], Awaitable[None]],
         release: Callable[[], None],
         soon: Callable[[Callable[[], None]], None],
+        *,
+        raise_gaps: bool = False,
     ) -> None:
         self._mailbox = mailbox
         self._subscribe = subscribe
         self._release = release
         self._soon = soon
+        self._raise_gaps = raise_gaps
         self._starting = trio.Lock()
         self._started = False
         self._closed = False
@@ -97,8 +101,9 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         Raises:
           trio.EndOfChannel: the client was closed, and the buffer is empty.
           trio.ClosedResourceError: this subscription was closed.
-          O2ConnectionLost, SubscriptionRejected, SubscriptionTimeout: the stream is over, and the buffer
-            is empty; so says every further call.
+          O2ConnectionLost, SubscriptionRejected, SubscriptionTimeout, ConsumerTooSlow: the stream is over,
+            and the buffer is empty; so says every further call.
+          StreamGap: something is missing here, and the stream was made with ``on_gap="raise"``; it goes on.
         """
         if not self._started:
             await self._start()
@@ -116,7 +121,7 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
                 raise mailbox.failure()
             self._turn = 0
             await mailbox.arrived.park()
-        return mailbox.pop()
+        return self._pop()
 
     def receive_nowait(self) -> T_co:
         """Return the next item if there is one.
@@ -132,7 +137,7 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         if not self._started:
             raise InvalidRequest("not subscribed yet: enter the subscription with 'async with' first")
         if self._mailbox.ready:
-            return self._mailbox.pop()
+            return self._pop()
         if self._mailbox.ended:
             raise self._mailbox.failure()
         raise trio.WouldBlock
@@ -142,7 +147,7 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
 
         Cancellation and errors as in :meth:`receive`.
         """
-        return _Batches(self, self._mailbox)
+        return _Batches(self, self._mailbox, self._raise_gaps)
 
     def close(self) -> None:
         """Leave the stream at once; the server subscription ends if this was its last consumer.
@@ -179,6 +184,12 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         if not getattr(self, "_closed", True):
             self._soon(self._release)
 
+    def _pop(self) -> T_co:
+        item = self._mailbox.pop()
+        if self._raise_gaps and isinstance(item, Update) and item.origin is Origin.GAP:
+            raise StreamGap(item.gap)
+        return item
+
     async def _start(self) -> None:
         async with self._starting:
             if self._closed:
@@ -205,9 +216,10 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
 class _Batches(Generic[T_co]):
     # No async generator: such a one, left in the middle, would wait for the garbage collector and warn.
 
-    def __init__(self, subscription: Subscription[T_co], mailbox: Mailbox[T_co]) -> None:
+    def __init__(self, subscription: Subscription[T_co], mailbox: Mailbox[T_co], raise_gaps: bool) -> None:
         self._subscription = subscription
         self._mailbox = mailbox
+        self._raise_gaps = raise_gaps
 
     def __aiter__(self) -> Self:
         return self
@@ -217,6 +229,8 @@ class _Batches(Generic[T_co]):
             batch = [await self._subscription.receive()]
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
-        while self._mailbox.ready:
-            batch.append(self._mailbox.pop())
+        mailbox = self._mailbox
+        # A gap that is to be raised begins the next batch, so that nothing of this one is lost.
+        while mailbox.ready and not (self._raise_gaps and mailbox.next_is_gap):
+            batch.append(mailbox.pop())
         return batch

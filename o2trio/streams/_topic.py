@@ -7,59 +7,27 @@ go to the port, timers and repairs to the host.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
-from ..models import DepthUpdate, Origin
+from ..models import DepthUpdate, Gap, Origin, Trade, TradeUpdate
 from ..wire import AnyUpdate, Kind
 from ._book import DepthBook
-from ._events import Event as LifeCycleEvent
 from ._events import TopicBroken, TopicRestored, TopicStale
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, Event, State
 from ._mailbox import Mailbox, conflate
-from ._topics import BEHAVIOURS, EntryKey, TopicKey
+from ._memory import REMEMBERED, StateMemory
+from ._topics import BEHAVIOURS, TopicKey
+from ._trades import TradeLag, TradeLedger, trade_gap
 
 if TYPE_CHECKING:
-    from .._network import Options
+    from ._host import Host
     from ._port import Port
 
-__all__ = ["Host", "Topic"]
+__all__ = ["Topic"]
 
 _log = logging.getLogger("o2trio.streams")
-
-
-class Host(Protocol):
-    """What the streams need from the world around them."""
-
-    @property
-    def options(self) -> Options:
-        """The limits and intervals."""
-        ...
-
-    def now(self) -> float:
-        """Return the time on Trio's clock."""
-        ...
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call `callback` after `delay` seconds, unless the client is closed by then."""
-        ...
-
-    def backoff(self) -> Iterator[float]:
-        """Return a fresh sequence of waits."""
-        ...
-
-    def repair(self, topic: Topic) -> None:
-        """Find out what `topic` missed and call :meth:`Topic.repaired`, now or later."""
-        ...
-
-    def run_connection(self, port: Port) -> None:
-        """Keep a connection for `port` until it is retired or given up."""
-        ...
-
-    def emit(self, event: LifeCycleEvent) -> None:
-        """Tell whoever listens."""
-        ...
 
 
 class Topic:
@@ -74,7 +42,9 @@ class Topic:
       answered: whether a message of it came since its last request.
       sent_at: when its last request was written, or None.
       fence: the number of the heartbeat that followed its last request.
-      latest: the last entry delivered of each balance or nonce, for repairs.
+      memory: the latest orders, balances or nonces, for a topic of those.
+      ledger: the latest trades, for a topic of trades.
+      held: live updates that wait for a repair.
       items, last_item_time: what came in, for statistics.
     """
 
@@ -88,15 +58,25 @@ class Topic:
         self.answered = False
         self.sent_at: float | None = None
         self.fence = 0
-        self.latest: dict[EntryKey, object] = {}
+        limit = host.options.conflation_limit
+        self.memory = StateMemory(self.behaviour, limit) if key.kind in REMEMBERED else None
+        self.ledger = TradeLedger() if key.kind is Kind.TRADES else None
+        self.held: list[AnyUpdate] = []
         self.items = 0
         self.last_item_time = host.now()
         self._host = host
         self._table = SNAPSHOT_FIRST if self.behaviour.starts_with_snapshot else QUIET
         self._book = DepthBook() if key.kind is Kind.DEPTH else None
         self._view: AnyUpdate | None = None
-        self._held: Mailbox[AnyUpdate] = Mailbox(host.options.buffer_size)
-        self._recovered: tuple[list[AnyUpdate], bool] = ([], True)
+        self._recovered: tuple[list[AnyUpdate], str] = ([], "")
+        self._unseeded: list[Mailbox[AnyUpdate]] = []
+        self._late: list[Mailbox[AnyUpdate]] = []
+        self._anchor: tuple[int, Trade | None] | None = None
+        self._assumed = False
+        self._learning = False
+        self._confirmed = False
+        self._broken_since = 0.0
+        self._reason = ""
         self._waiting: list[Mailbox[AnyUpdate]] = []
         self._open = False
         self._was_live = False
@@ -120,26 +100,40 @@ class Topic:
         if self.state is State.CLOSED:
             self.port.release(self)
 
-    def join(self, mailbox: Mailbox[AnyUpdate]) -> None:
-        """Add a consumer; it gets the current state if there is one."""
-        self.consumers.append(mailbox)
+    def join(self, mailbox: Mailbox[AnyUpdate], *, seed: bool = False) -> None:
+        """Add a consumer; it gets the current state if there is one, or if it asks for a `seed`."""
+        wants_seed = seed and self.memory is not None
+        if wants_seed:
+            self._unseeded.append(mailbox)
+        elif self.state in _MENDING and not self.behaviour.starts_with_snapshot:
+            # What the repair brings is from before its time.
+            self._late.append(mailbox)
+        else:
+            self.consumers.append(mailbox)
         if not self._open:
             self._waiting.append(mailbox)
             mailbox.pending += 1
         self.handle(Event.JOIN)
+        if wants_seed and self._confirmed:
+            self._learn()
 
     def leave(self, mailbox: Mailbox[AnyUpdate]) -> None:
         """Remove a consumer; with the last one the server subscription ends."""
-        if mailbox in self.consumers:
-            self.consumers.remove(mailbox)
-            if mailbox in self._waiting:
-                self._waiting.remove(mailbox)
-            if not self.consumers:
+        if mailbox in self.everybody:
+            for mailboxes in (self.consumers, self._unseeded, self._late, self._waiting):
+                if mailbox in mailboxes:
+                    mailboxes.remove(mailbox)
+            if not self.everybody:
                 self.handle(Event.LEAVE)
+
+    @property
+    def everybody(self) -> list[Mailbox[AnyUpdate]]:
+        """All consumers, also those that wait for a seed or for the end of a repair."""
+        return [*self.consumers, *self._unseeded, *self._late]
 
     def fail(self, error: Callable[[], Exception] | None) -> None:
         """End all consumers with `error()`, or orderly if it is None."""
-        for mailbox in self.consumers:
+        for mailbox in self.everybody:
             mailbox.end(error)
         self.handle(Event.FAIL)
 
@@ -148,20 +142,109 @@ class Topic:
         self.sent_at = self._host.now()
         if self.behaviour.starts_with_snapshot:
             self._arm(self._host.options.snapshot_timeout, Event.TIMEOUT)
-        else:
-            self._opened()
+            self.handle(Event.SENT)
+            return
+        request = self._requests
+        self._host.call_later(
+            self._host.options.confirm_timeout,
+            lambda: self._unconfirmed() if request == self._requests and not self._confirmed else None,
+        )
+        if self.state is State.REPAIRING or not self.port.had(self.key.slot):
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let the consumers go on: what comes from now on is theirs."""
+        self._opened()
         self.handle(Event.SENT)
 
-    def repaired(self, epoch: int, updates: list[AnyUpdate], *, complete: bool) -> None:
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the server is known to have read the last request."""
+        return self._confirmed
+
+    def answered_up_to(self, pongs: int) -> None:
+        """Note that the server has read everything up to the heartbeat of this number."""
+        if self.fence <= pongs:
+            self.confirmed()
+        if self._anchor is not None and self._anchor[0] <= pongs and self.ledger is not None:
+            self.ledger.anchor(self._anchor[1])
+            self._anchor = None
+
+    def confirmed(self) -> None:
+        """Note that the server has read the request: from now on nothing happens unseen."""
+        if self.sent_at is None or self._confirmed:
+            return
+        self._confirmed = True
+        if self.state is State.REPAIRING:
+            self.handle(Event.CONFIRMED)
+            return
+        if self.state is State.JOINING and not self.behaviour.starts_with_snapshot:
+            self._begin()
+        if self._assumed:
+            self._assumed = False
+            self.handle(Event.BREAK, reason="the exchange read the request late")
+        else:
+            self._learn()
+
+    def _unconfirmed(self) -> None:
+        """Go on although the server has not said that it read the request."""
+        if self.state is State.REPAIRING:
+            self._assumed = True
+            self.repaired(self.epoch, [], problem="the exchange did not say that it had read the request")
+        elif self.state is State.JOINING:
+            self._assumed = True
+            self._begin()
+
+    def begins_after(self, epoch: int, newest: Trade | None) -> None:
+        """Take the newest trade there was when `epoch` ran, None if there was none ever.
+
+        It counts once the server has answered one more heartbeat: only then it is sure that whatever was
+        traded since the subscription, up to this trade, has been streamed.
+        """
+        if self.state is State.LIVE and epoch == self.epoch and self.ledger is not None:
+            self._anchor = (self.port.heartbeat(), newest)
+        self.learned(epoch, [])
+
+    def learned(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
+        """Take how things stood at the beginning. Live items since then say more, and stay.
+
+        Args:
+          epoch: the topic's epoch when it was asked for; a late answer is ignored.
+          updates: the state as updates.
+          problem: why it could not be found out, or empty.
+        """
+        self._learning = False
+        if epoch != self.epoch:
+            self._learn()
+        elif self.state is State.LIVE:
+            if self.memory is not None and not problem:
+                self.memory.learn(updates)
+            self._seed(problem)
+
+    def wants_repair(self, epoch: int) -> bool:
+        """Whether the repair that was begun in `epoch` still matters: no break, and no end, came since."""
+        return self.state is State.REPAIRING and epoch == self.epoch
+
+    def backfill(self, epoch: int, trades: Sequence[Trade]) -> bool:
+        """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted."""
+        wanted = self.wants_repair(epoch)
+        if wanted and trades:
+            assert self.key.market_id is not None
+            self._delivered(
+                TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
+            )
+        return wanted
+
+    def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
         """Take the result of the repair that was begun in `epoch`; a late one is ignored.
 
         Args:
           epoch: the topic's epoch when the repair began.
-          updates: what was missed; what held live items say more about is left out.
-          complete: whether nothing is missing now.
+          updates: how things stand now; what is no news, and what live items said meanwhile, is left out.
+          problem: why something is missing now, or empty.
         """
-        if self.state is State.REPAIRING and epoch == self.epoch:
-            self._recovered = (updates, complete)
+        if self.wants_repair(epoch):
+            self._recovered = (updates, problem)
             self.handle(Event.REPAIRED)
 
     def check_stale(self, now: float) -> None:
@@ -172,6 +255,11 @@ class Topic:
             self._host.emit(TopicStale(time=now, topic=str(self.key), silent_for=silent))
 
     # -- what a mailbox asks (Source) -----------------------------------------------------------
+
+    @property
+    def book(self) -> DepthBook | None:
+        """The book that the topic maintains, for a topic of depth."""
+        return self._book
 
     @property
     def has_state(self) -> bool:
@@ -192,10 +280,25 @@ class Topic:
             epoch=self.epoch,
         )
 
-    def gap(self) -> AnyUpdate:
+    def gap(self, since: float) -> AnyUpdate:
         """Return the empty update that marks a gap; never asked for where a snapshot mends it."""
-        assert self.behaviour.gap is not None
-        return self.behaviour.gap(self.key, self.epoch)
+        return self._gap(Gap(since=since, until=self._host.now(), reason="the consumer was too slow"))
+
+    def lag(self, mailbox: Mailbox[AnyUpdate], items: list[AnyUpdate]) -> TradeLag | None:
+        """Begin to read the trades that `mailbox` misses after `items`; None for other kinds."""
+        ledger, market_id = self.ledger, self.key.market_id
+        if ledger is None or market_id is None:
+            return None
+        since = self.last_item_time
+
+        def describe(reason: str) -> Gap:
+            return Gap(since=since, until=self._host.now(), reason=f"the consumer was too slow; {reason}")
+
+        lag = TradeLag(market_id, items, ledger, self.epoch, describe, self._host.options.buffer_size)
+        if lag.ledger.last is None:
+            return None
+        self._host.catch_up(self, mailbox, lag)
+        return lag
 
     def conflated(self, items: list[AnyUpdate]) -> list[AnyUpdate] | None:
         """Return fewer updates that end in the same state, or None."""
@@ -208,7 +311,7 @@ class Topic:
 
     def _subscribe(self, update: AnyUpdate | None, reason: str) -> None:
         self._requests += 1
-        self.answered = False
+        self.answered = self._confirmed = self._assumed = False
         self.sent_at = None
         self.port.subscribe(self)
 
@@ -231,13 +334,18 @@ class Topic:
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:
         assert update is not None
         self._stamp(update)
-        self._held.push(update, self, self._host.now())
+        self.held.append(update)
+        if len(self.held) > self._host.options.buffer_size:
+            # Of trades only the newest are kept: the repair reads on until it reaches those.
+            self.held = self.held[-1:] if self.ledger is not None else self.conflated(self.held) or []
+            if not self.held:
+                self.handle(Event.BREAK, reason="too much changed during a repair")
 
     def _mark(self, update: AnyUpdate | None, reason: str) -> None:
         for mailbox in self.consumers:
             mailbox.settle()
         self._open = False
-        self._held.clear()
+        self.held.clear()
         self._count_break(reason)
 
     def _resynchronise(self, update: AnyUpdate | None, reason: str) -> None:
@@ -265,21 +373,37 @@ class Topic:
         self._host.repair(self)
 
     def _mark_and_repair(self, update: AnyUpdate | None, reason: str) -> None:
-        # What was held came before this break; the repair that begins now covers it too.
-        self._held.clear()
+        overdue = not self._mended and self._host.now() - self._broken_since >= (
+            self._host.options.repair_timeout + self._host.options.indexer_lag
+        )
         self._count_break(reason)
-        if self.sent_at is not None:
+        if overdue:
+            # Breaks that follow each other faster than they can be mended must not starve the consumers.
+            self.repaired(self.epoch, [], problem="one break followed the other")
+            return
+        # What was held came before this break; the repair that begins now covers it too.
+        self.held.clear()
+        if self._confirmed:
             self._repair(update, reason)
 
     def _release(self, update: AnyUpdate | None, reason: str) -> None:
-        recovered, complete = self._recovered
-        self._recovered = ([], True)
-        held = []
-        while self._held.ready:
-            held.append(self._held.pop())
-        for item in [*self._not_newer(recovered, held), *held]:
-            self._delivered(item)
-        self._restored(complete=complete and all(item.origin is not Origin.GAP for item in held))
+        (read, problem), self._recovered = self._recovered, ([], "")
+        held, self.held = self.held, []
+        mending = [self._unmended(problem, held)] if problem else []
+        memory = self.memory
+        if memory is not None:
+            mending += memory.news(read, held)
+            if problem:
+                memory.forget()
+        self._hand_out(mending)
+        if memory is not None and not problem:
+            memory.learn(read)
+        self.consumers += self._late
+        self._late = []
+        self._hand_out(held)
+        self._restored(complete=not problem)
+        self._seed(problem)
+        self._learn()
 
     def _greet(self, update: AnyUpdate | None, reason: str) -> None:
         if self.behaviour.starts_with_snapshot:
@@ -293,9 +417,23 @@ class Topic:
         if isinstance(update, DepthUpdate):
             object.__setattr__(update, "precision", self.key.precision)
 
+    def _hand_out(self, updates: list[AnyUpdate]) -> None:
+        """Deliver several updates at once; nobody is too slow for what comes in one moment."""
+        admitted = [update for update in updates if self._admit(update)]
+        for mailbox in self.consumers:
+            mailbox.burst(admitted, self, self._host.now())
+
     def _delivered(self, update: AnyUpdate | None) -> bool:
         """Apply and hand out `update`; return False if it broke the book."""
         assert update is not None
+        state = self.state
+        if self._admit(update):
+            for mailbox in self.consumers:
+                mailbox.push(update, self, self.last_item_time)
+        return self.state is state
+
+    def _admit(self, update: AnyUpdate) -> bool:
+        """Take in what `update` says; return False if there is nothing in it to deliver."""
         self._stamp(update)
         if self._book is not None and isinstance(update, DepthUpdate):
             try:
@@ -305,33 +443,58 @@ class Topic:
                 return False
         elif self.key.kind is Kind.DEPTH_VIEW:
             self._view = update
-        elif self.key.kind in (Kind.BALANCES, Kind.NONCE) and update.origin is not Origin.GAP:
-            assert self.behaviour.entries is not None
-            self.latest.update(self.behaviour.entries(update))
+        elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
+            fresh = self.ledger.fresh(update.trades)
+            if not fresh:
+                return False
+            object.__setattr__(update, "trades", fresh)
+        elif self.memory is not None:
+            self.memory.note(update)
         self.items += 1
         self._stale = False
-        now = self.last_item_time = self._host.now()
-        for mailbox in self.consumers:
-            mailbox.push(update, self, now)
+        self.last_item_time = self._host.now()
         return True
 
-    def _not_newer(self, recovered: list[AnyUpdate], held: list[AnyUpdate]) -> list[AnyUpdate]:
-        """Leave out of `recovered` what `held` says more about: a live item is newer than a read."""
-        split, join = self.behaviour.entries, self.behaviour.join
-        if split is None or join is None:
-            return recovered
-        newer = {key for item in held for key, _ in split(item)}
-        result: list[AnyUpdate] = []
-        for item in recovered:
-            if item.origin is Origin.GAP:
-                result.append(item)
-            else:
-                result += join(item, [entry for key, entry in split(item) if key not in newer])
-        return result
+    def _learn(self) -> None:
+        """Ask how things stand, if a later repair needs it or a consumer wants it now."""
+        if self.ledger is not None:
+            wanted = not self.ledger.is_anchored
+        elif self.memory is not None:
+            wanted = not self.memory.is_complete and (self.key.kind is Kind.ORDERS or bool(self._unseeded))
+        else:
+            wanted = False
+        if wanted and not self._learning and self.state is State.LIVE:
+            self._learning = True
+            self._host.learn(self)
+        else:
+            self._seed("")
+
+    def _seed(self, problem: str) -> None:
+        """Give the state to the consumers that asked for it, or a gap mark if there is a `problem`."""
+        memory = self.memory
+        if self._unseeded and memory is not None and (memory.is_complete or problem):
+            waiting, self._unseeded = self._unseeded, []
+            now = self._host.now()
+            mark = self._gap(Gap(since=self._broken_since or now, until=now, reason=problem))
+            for mailbox in waiting:
+                mailbox.give([mark] if problem else memory.state(mark))
+            self.consumers += waiting
+
+    def _unmended(self, problem: str, held: list[AnyUpdate]) -> AnyUpdate:
+        """Return the mark of a break that could not be mended, with what lies on both sides of it."""
+        reason = f"{self._reason}; {problem}" if self._reason else problem
+        gap = Gap(since=self._broken_since, until=self._host.now(), reason=reason)
+        return self._gap(gap if self.ledger is None else trade_gap(gap, self.ledger, held))
+
+    def _gap(self, gap: Gap) -> AnyUpdate:
+        assert self.behaviour.gap is not None
+        return self.behaviour.gap(self.key, self.epoch, gap)
 
     def _count_break(self, reason: str) -> None:
         self.epoch += 1
-        self._mended = False
+        self._anchor = None
+        if self._mended:
+            self._mended, self._broken_since, self._reason = False, self.port.heard_at, reason
         _log.warning("%s: break %d: %s", self.key, self.epoch, reason)
         self._host.emit(
             TopicBroken(time=self._host.now(), topic=str(self.key), epoch=self.epoch, reason=reason)
@@ -370,6 +533,8 @@ class Topic:
 
         self._host.call_later(delay, fire)
 
+
+_MENDING = frozenset({State.OFFLINE, State.REPAIRING})
 
 _ACTIONS: dict[Action, Callable[[Topic, AnyUpdate | None, str], None]] = {
     Action.NOTHING: Topic._nothing,

@@ -15,6 +15,7 @@ from ..models import (
     Balance,
     BalanceUpdate,
     DepthUpdate,
+    Gap,
     Id,
     Identity,
     NonceUpdate,
@@ -102,12 +103,14 @@ class Behaviour:
       entries: splits an update into (key, entry) pairs of which only the latest of a key matters; None
         if every item matters.
       join: makes an update of such entries, taking the rest from the newest update.
+      is_news: tells whether a state that was read says more than the one already known, or None.
     """
 
     starts_with_snapshot: bool
-    gap: Callable[[TopicKey, int], AnyUpdate] | None = None
+    gap: Callable[[TopicKey, int, Gap], AnyUpdate] | None = None
     entries: Callable[[AnyUpdate], Iterable[tuple[EntryKey, object]]] | None = None
     join: Callable[[AnyUpdate, list[object]], list[AnyUpdate]] | None = None
+    is_news: Callable[[object, object], bool] | None = None
 
 
 def _market(key: TopicKey) -> Id:
@@ -148,23 +151,60 @@ def _nonce_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
     return ((update.contract_id, update),)
 
 
+def _order_is_news(known: object, read: object) -> bool:
+    # An order only ever fills and closes, so an older state is known by having done less of it.
+    assert isinstance(read, Order)
+    return not isinstance(known, Order) or _progress(read) > _progress(known)
+
+
+def _progress(order: Order) -> tuple[bool, int]:
+    return not order.is_open, order.quantity_fill
+
+
+def _balance_is_news(known: object, read: object) -> bool:
+    assert isinstance(read, Balance)
+    if isinstance(known, Balance):
+        return _amounts(read) != _amounts(known)
+    return _amounts(read) != (0, 0, 0)
+
+
+def _amounts(balance: Balance) -> tuple[int, int, int]:
+    return balance.total_unlocked, balance.total_locked, balance.trading_account_balance
+
+
+def _nonce_is_news(known: object, read: object) -> bool:
+    # A nonce never goes back; a lower one was read from a place that lags behind.
+    assert isinstance(read, NonceUpdate)
+    return not isinstance(known, NonceUpdate) or (read.nonce or 0) > (known.nonce or 0)
+
+
 BEHAVIOURS: dict[Kind, Behaviour] = {
     Kind.DEPTH: Behaviour(True),
     Kind.DEPTH_VIEW: Behaviour(True, None, _whole_view, _last),
     Kind.TRADES: Behaviour(
-        False, lambda key, epoch: TradeUpdate(market_id=_market(key), origin=Origin.GAP, epoch=epoch)
+        False,
+        lambda key, epoch, gap: TradeUpdate(market_id=_market(key), origin=Origin.GAP, epoch=epoch, gap=gap),
     ),
     Kind.ORDERS: Behaviour(
-        False, lambda _key, epoch: OrderUpdate(origin=Origin.GAP, epoch=epoch), _order_entries, _join_orders
+        False,
+        lambda _key, epoch, gap: OrderUpdate(origin=Origin.GAP, epoch=epoch, gap=gap),
+        _order_entries,
+        _join_orders,
+        _order_is_news,
     ),
     Kind.BALANCES: Behaviour(
         False,
-        lambda _key, epoch: BalanceUpdate(origin=Origin.GAP, epoch=epoch),
+        lambda _key, epoch, gap: BalanceUpdate(origin=Origin.GAP, epoch=epoch, gap=gap),
         _balance_entries,
         _join_balances,
+        _balance_is_news,
     ),
     Kind.NONCE: Behaviour(
-        False, lambda _key, epoch: NonceUpdate(origin=Origin.GAP, epoch=epoch), _nonce_entries, _last
+        False,
+        lambda _key, epoch, gap: NonceUpdate(origin=Origin.GAP, epoch=epoch, gap=gap),
+        _nonce_entries,
+        _last,
+        _nonce_is_news,
     ),
 }
 

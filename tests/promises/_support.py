@@ -106,14 +106,17 @@ class TradeWatcher:
         return [trade for item in self.items for trade in item.trades]
 
     @property
+    def epoch(self) -> int:
+        return self.items[-1].epoch if self.items else 0
+
+    @property
     def gaps(self) -> int:
         return sum(item.origin is Origin.GAP for item in self.items)
 
     def take(self, update: TradeUpdate) -> None:
-        before = self.items[-1].epoch if self.items else 0
-        assert update.epoch >= before
-        if update.epoch > before:
-            assert update.origin is Origin.GAP, "trades go on with a mark after a break"
+        assert update.epoch >= self.epoch
+        assert update.origin is not Origin.SNAPSHOT
+        assert bool(update.trades) is (update.gap is None)
         self.items.append(update)
 
     async def follow(
@@ -139,6 +142,7 @@ class TradeWatcher:
                 if last is not None:
                     assert index > last if fresh else index == last + 1
                 last, fresh = index, False
+        assert fresh or last == len(real) - 1, "the last trade is there"
 
 
 async def collect(

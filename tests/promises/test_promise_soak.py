@@ -134,7 +134,8 @@ async def test_a_storm_of_ten_minutes_leaves_every_book_exact(autojump_clock: Mo
                 assert kinds == {"depth": 4, "trades": 2}
                 origins = Counter(item.origin for consumer in consumers for item in consumer.watcher.items)
                 assert origins[Origin.SNAPSHOT] > 10
-                assert origins[Origin.GAP] > 5
+                assert origins[Origin.BACKFILL] > 5
+                assert origins[Origin.GAP] == 0
                 for consumer in consumers:
                     if isinstance(consumer.watcher, TradeWatcher):
                         last = sim.exchange.trades(sim.market(consumer.market).market_id)[-1]

@@ -23,6 +23,10 @@ IMPOSSIBLE: list[tuple[str, set[tuple[State, Event]]]] = [
         "without a socket nothing is sent and nothing arrives",
         {(s, e) for s in OFFLINE_STATES for e in (E.SENT, E.SNAPSHOT, E.ITEM, E.BREAK)},
     ),
+    (
+        "a confirmation only ends the wait of a repair: without one, nothing follows from it",
+        {(s, E.CONFIRMED) for s in S if s is not S.REPAIRING},
+    ),
     ("the timer checks the table before it fires", {(s, e) for s in S for e in (E.RETRY, E.TIMEOUT)}),
     ("only a topic that is repairing takes a repair", {(s, E.REPAIRED) for s in S if s is not S.REPAIRING}),
     ("a socket comes up only after it was down", {(s, E.ONLINE) for s in S if s not in OFFLINE_STATES}),
@@ -122,13 +126,14 @@ class Driver:
         causes: dict[Event, Callable[[], object]] = {
             E.ONLINE: self._online,
             E.SENT: world.pump,
+            E.CONFIRMED: world.pong,
             E.LINK_LOST: lambda: self.port.link_down("test"),
             E.SNAPSHOT: lambda: self.port.receive(first(self.kind)),
             E.ITEM: lambda: self.port.receive(item(self.kind)),
             E.BREAK: lambda: self.port.receive('{"action": "subscribe_' + self.kind.value + '", '),
             E.RETRY: lambda: world.host.advance(1.0),
             E.TIMEOUT: lambda: world.host.advance(options.snapshot_timeout),
-            E.REPAIRED: lambda: topic.repaired(topic.epoch, [topic.gap()], complete=False),
+            E.REPAIRED: lambda: topic.repaired(topic.epoch, [], problem="test"),
             E.JOIN: lambda: self.boxes.append(world.mailbox(KEYS[self.kind])),
             E.LEAVE: self._leave,
             E.FAIL: self._fail,
@@ -151,8 +156,10 @@ class Driver:
     def check(self) -> None:
         topic, closed = self.topic, self.topic.state is S.CLOSED
         assert closed is (topic.key.slot not in self.port.slots)
-        assert all(box in topic.consumers for box in self.boxes)
-        assert closed or (topic.state is S.LEAVING) or topic.consumers
+        assert all(box in topic.everybody for box in self.boxes)
+        assert closed or (topic.state is S.LEAVING) or topic.everybody
+        if topic.state is S.LIVE:
+            assert len(topic.consumers) == len(self.boxes), "nobody waits any more for the end of a repair"
         if topic.state is S.LIVE and topic.behaviour.starts_with_snapshot:
             assert all(box.opened.is_set() for box in self.boxes)
         ended = [box.ended for box in self.boxes]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
-from o2trio.models import BalanceUpdate, NonceUpdate, OrderUpdate, Origin
+from o2trio import ConsumerTooSlow
+from o2trio.models import BalanceUpdate, Gap, NonceUpdate, OrderUpdate, Origin
 from o2trio.streams import ConnectionUp, DepthBook, EventFeed, EventsMissed, Mailbox
 from o2trio.streams import Event as LifeCycleEvent
 from o2trio.streams._mailbox import conflate
 from o2trio.streams._topics import BEHAVIOURS
+from o2trio.streams._trades import TradeLag
 from o2trio.wire import AnyUpdate, Kind, decode
 from tests.streams.world import (
     BALANCES,
@@ -120,19 +123,144 @@ def test_orders_and_balances_keep_the_latest_of_each_thing() -> None:
         assert box.conflated > 900
 
 
-def test_trades_end_in_one_mark_and_go_on_behind_it() -> None:
+def numbers(items: list[Any]) -> list[int]:
+    return [int(trade.trade_id) for update in items for trade in update.trades]
+
+
+def history(first: int, last: int) -> list[Any]:
+    return [trade for number in range(first, last + 1) for trade in body(trades(number)).trades]
+
+
+def overflown(count: int = 100) -> tuple[World, Mailbox[AnyUpdate], TradeLag]:
     world = World(buffer_size=4)
     (box,) = world.live(TRADES)
-    world.receive(*[trades(number) for number in range(1, 101)])
-    assert len(box) == 5
-    assert box.conflated == 96
+    world.receive(*[trades(number) for number in range(1, count + 1)])
+    ((lagging, lag),) = world.host.lags
+    assert lagging is box
+    return world, box, lag
+
+
+def test_missed_trades_are_read_until_live_ones_follow() -> None:
+    world, box, lag = overflown(10)
+    # Of the live ones 5 to 10, four fit, and then the next two.
+    assert len(box) == 4
+    assert lag.ledger.last is not None
+    assert lag.ledger.last.trade_id == "4"
+    assert not box.room.is_set()
+    assert numbers([box.pop(), box.pop()]) == [1, 2]
+    assert box.room.is_set()
+    box.give(lag.take(history(5, 7)))
+    assert not lag.is_over
+    assert box.room.is_set() is False
+    box.give(lag.take(history(8, 20)))
+    assert lag.is_over, "what is held begins with 9"
+    box.caught_up(lag.release())
+    told = drain(box)
+    world.receive(trades(11))
+    told += drain(box)
+    assert numbers(told) == list(range(3, 12))
+    assert origins(told) == ["live"] * 2 + ["backfill"] * 2 + ["live"] * 2
+    assert (box.gaps, box.backfilled) == (0, 2)
+
+
+def test_of_held_updates_only_trades_that_were_read_are_left_out() -> None:
+    world, box, lag = overflown(5)
+    drain(box)
+    world.receive(trades(6, 7, 8))
+    box.give(lag.take(history(5, 5)))
+    assert lag.is_over
+    lag.ledger.fresh(history(6, 7))
+    box.caught_up(lag.release())
+    assert numbers(drain(box)) == [5, 8]
+
+
+def test_missed_trades_that_cannot_be_read_are_a_gap_before_the_live_ones() -> None:
+    world, box, lag = overflown(10)
+    world.host.advance(3)
+    box.caught_up(lag.abandon("no answer"))
     items = drain(box)
-    assert origins(items) == ["live"] * 4 + ["gap"]
-    assert items[-1].trades == ()
-    assert items[-1].market_id == TRADES.market_id
-    world.receive(trades(101))
-    assert [update.trades[0].trade_id for update in drain(box)] == ["101"]
-    assert (box.delivered, box.gaps) == (6, 1)
+    assert origins(items) == ["live"] * 4 + ["gap"] + ["live"] * 2
+    assert numbers(items) == [1, 2, 3, 4, 9, 10]
+    mark = items[4]
+    assert mark.gap == Gap(
+        since=0.0, until=3.0, after="4", before="9", reason="the consumer was too slow; no answer"
+    )
+    assert (mark.trades, mark.market_id) == ((), TRADES.market_id)
+    world.receive(trades(11))
+    assert numbers(drain(box)) == [11]
+
+
+def test_a_gap_that_the_reading_closed_is_not_told() -> None:
+    world, box, lag = overflown(5)
+    world.down()
+    world.back()
+    world.receive(trades(8))
+    world.topic(TRADES).repaired(1, [], problem="no answer")
+    drain(box)
+    box.give(lag.take(history(5, 5)))
+    assert lag.is_over
+    assert origins(lag.release()) == ["gap", "live"]
+    world, box, lag = overflown(8)
+    world.down()
+    world.back()
+    world.receive(trades(11), trades(12))
+    world.topic(TRADES).repaired(1, [], problem="no answer")
+    assert origins(lag._held) == ["gap", "live", "live"], "the live ones before it were forgotten"
+    drain(box)
+    box.give(lag.take(history(5, 20)))
+    assert lag.is_over
+    box.caught_up(lag.release())
+    told = drain(box)
+    assert origins(told) == ["backfill", "live"]
+    assert numbers(told) == list(range(5, 13))
+
+
+def test_epochs_of_missed_trades_do_not_run_ahead_of_held_ones() -> None:
+    world, box, lag = overflown(5)
+    world.down()
+    world.back()
+    world.topic(TRADES).repaired(1, [])
+    drain(box)
+    box.give(lag.take(history(5, 5)))
+    box.caught_up(lag.release())
+    world.receive(trades(6))
+    assert [update.epoch for update in drain(box)] == [0, 1]
+
+
+def test_a_consumer_that_leaves_or_ends_while_it_lags() -> None:
+    world, box, lag = overflown(6)
+    world.hub.detach(box)
+    box.clear()
+    assert box.lag is None
+    assert box.room.is_set()
+    world, box, lag = overflown(6)
+    world.hub.close()
+    assert origins(drain(box)) == ["live"] * 4 + ["gap"] + ["live"] * 2
+    assert box.lag is None
+    assert lag.release() == []
+
+
+def test_without_a_trade_in_the_buffer_there_is_nothing_to_read_on_from() -> None:
+    world = World(buffer_size=4)
+    (box,) = world.live(TRADES)
+    for epoch in range(1, 7):
+        world.down()
+        world.back()
+        world.topic(TRADES).repaired(epoch, [], problem="no answer")
+    assert world.host.lags == []
+    assert origins(drain(box)) == ["gap"] * 5
+    assert box.conflated == 2
+
+
+def test_a_strict_consumer_ends_when_it_is_too_slow() -> None:
+    world = World(buffer_size=4)
+    box: Mailbox[AnyUpdate] = Mailbox(4, strict=True)
+    world.hub.attach(box, [TRADES])
+    world.back()
+    world.receive(*[trades(number) for number in range(1, 10)])
+    assert numbers(drain(box)) == [1, 2, 3, 4]
+    with pytest.raises(ConsumerTooSlow, match="more than 4 items"):
+        raise box.failure()
 
 
 def test_too_many_things_to_conflate_are_a_gap() -> None:
@@ -157,7 +285,7 @@ def test_events_end_in_a_mark() -> None:
         feed.emit(ConnectionUp(time=float(number), connection=number, attempt=1))
     *known, mark = drain(box)
     assert [event.connection for event in known] == [0, 1, 2, 3]
-    assert mark == EventsMissed(time=4.0)
+    assert mark == EventsMissed(time=9.0), "the mark is made when it is read: the last one missed"
     assert feed.current() == EventsMissed(time=9.0)
     feed.close()
     assert isinstance(box.failure(), trio.EndOfChannel)
@@ -214,11 +342,11 @@ def test_the_backlog_keeps_the_order_of_the_last_changes() -> None:
 
 
 def test_the_end_comes_behind_what_is_buffered() -> None:
-    world = World(buffer_size=4)
-    slow, marked = world.live(DEPTH, TRADES)
-    source = world.topic(TRADES)
+    world = World(buffer_size=4, conflation_limit=2)
+    slow, marked = world.live(DEPTH, ORDERS)
+    source = world.topic(ORDERS)
     world.receive(*[change([(10, 1)])] * 9)
-    world.receive(*[trades(number) for number in range(9)])
+    world.receive(*[orders(number) for number in range(9)])
     world.hub.close()
     assert len(drain(slow)) == 1
     assert len(drain(marked)) == 5
@@ -259,3 +387,8 @@ def test_a_pausing_consumer_ends_with_the_exact_book_in_bounded_memory() -> None
     for update in drain(pausing):
         replayed.apply(update)
     assert replayed.changes() == truth.changes()
+
+
+def test_of_views_the_latest_is_enough_whatever_they_say_of_themselves() -> None:
+    views = [attrs.evolve(body(view([(10, size)])), origin=Origin.LIVE) for size in (1, 2, 3)]
+    assert conflate(BEHAVIOURS[Kind.DEPTH_VIEW], views, 100) == views[-1:]

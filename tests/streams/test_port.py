@@ -340,17 +340,19 @@ def test_live_items_wait_for_the_repair_and_come_after_it(key: TopicKey) -> None
     world.receive(item(key.kind))
     drain(box)
     world.down()
-    assert world.host.repairs == []
     world.up()
+    assert world.host.repairs == [], "the server may not have read the request yet"
+    world.pong()
     (topic,) = world.host.repairs
-    world.receive(item(key.kind))
+    world.receive(other_item(key.kind))
     assert drain(box) == []
-    topic.repaired(topic.epoch, [topic.gap()], complete=False)
+    topic.repaired(topic.epoch, [], problem="no answer")
     mark, live = drain(box)
     assert (mark.origin, mark.epoch, live.origin, live.epoch) == (Origin.GAP, 1, Origin.LIVE, 1)
+    assert mark.gap.reason == "test; no answer"
     (restored,) = world.host.told(TopicRestored)
     assert not restored.repaired
-    topic.repaired(topic.epoch, [topic.gap()], complete=False)
+    topic.repaired(topic.epoch, [], problem="no answer")
     assert drain(box) == [], "a second answer is ignored"
 
 
@@ -365,6 +367,8 @@ def test_a_repair_begins_only_when_the_request_is_out() -> None:
     assert world.topic(NONCE).epoch == 2
     world.port.link_down("again")
     world.up()
+    assert world.host.repairs == []
+    world.pong()
     assert len(world.host.repairs) == 1
 
 
@@ -375,17 +379,25 @@ def test_a_broken_frame_of_a_quiet_stream_is_repaired_without_a_new_request() ->
     world.receive(broken, nonce(1), broken, nonce(2))
     old, new = world.host.repairs
     assert old is new
-    new.repaired(1, [new.gap()], complete=False)
+    new.repaired(1, [], problem="no answer")
     assert drain(box) == [], "the answer to the first break is out of date"
-    new.repaired(2, [], complete=True)
+    new.repaired(2, [])
     # What was held at the second break came before it: the second repair covers it.
     assert [(update.nonce, update.epoch) for update in drain(box)] == [(2, 2)]
     assert [event.repaired for event in world.host.told(TopicRestored)] == [True]
     assert world.wire.actions.count("subscribe_nonce") == 1
 
 
+def body(text: str) -> Any:
+    return decode(text).body
+
+
+def other_item(kind: Kind) -> str:
+    return trades(2) if kind is Kind.TRADES else item(kind)
+
+
 def backfill(text: str) -> Any:
-    update: Any = decode(text).body
+    update = body(text)
     return attrs.evolve(update, origin=Origin.BACKFILL)
 
 
@@ -394,16 +406,17 @@ def test_a_live_item_is_newer_than_a_read() -> None:
     key = TopicKey(Kind.BALANCES, identities=(account(1), account(2)))
     (box,) = world.live(key)
     world.down()
-    world.up()
+    world.back()
     world.receive(balances((account(2), 22)))
     topic = world.topic(key)
     read = backfill(balances((account(1), 11), (account(2), 12)))
-    topic.repaired(1, [read, topic.gap()], complete=True)
-    told, mark, live = drain(box)
+    topic.repaired(1, [read])
+    told, live = drain(box)
     assert [(entry.identity, entry.total_unlocked) for entry in told.balance] == [(account(1), 11)]
-    assert (told.origin, mark.origin, live.origin) == (Origin.BACKFILL, Origin.GAP, Origin.LIVE)
+    assert (told.origin, live.origin) == (Origin.BACKFILL, Origin.LIVE)
     assert box.backfilled == 1
-    known: Any = topic.latest
+    assert topic.memory is not None
+    known: Any = topic.memory.latest
     assert sorted(entry.total_unlocked for entry in known.values()) == [11, 22]
 
 
@@ -411,41 +424,76 @@ def test_a_read_that_says_nothing_new_is_left_out() -> None:
     world = World()
     by_asset, by_account = world.live(BALANCES, NONCE)
     world.down()
-    world.up()
+    world.back()
     world.receive(balances((account(1), 22)), nonce(9))
-    world.topic(BALANCES).repaired(1, [backfill(balances((account(1), 11)))], complete=True)
-    world.topic(NONCE).repaired(1, [backfill(nonce(8)), backfill(nonce(3, account(2)))], complete=True)
+    world.topic(BALANCES).repaired(1, [backfill(balances((account(1), 11)))])
+    world.topic(NONCE).repaired(1, [backfill(nonce(8)), backfill(nonce(3, account(2)))])
     assert origins(drain(by_asset)) == ["live"]
     assert [(update.nonce, update.origin.value) for update in drain(by_account)] == [
         (3, "backfill"),
         (9, "live"),
     ]
-    assert isinstance(world.topic(NONCE).latest[account(1).id], NonceUpdate)
+    memory = world.topic(NONCE).memory
+    assert memory is not None
+    assert isinstance(memory.latest[account(1).id], NonceUpdate)
 
 
-def test_too_many_items_during_a_repair_are_marked_and_not_called_repaired() -> None:
+def test_of_too_many_trades_during_a_repair_the_newest_stay_to_be_read_up_to() -> None:
     world = World(buffer_size=4)
     (box,) = world.live(TRADES)
     world.down()
-    world.up()
-    world.receive(*[trades(number) for number in range(9)])
-    world.topic(TRADES).repaired(1, [], complete=True)
-    assert origins(drain(box)) == ["live"] * 4 + ["gap"]
-    assert [event.repaired for event in world.host.told(TopicRestored)] == [False]
+    world.back()
+    world.receive(*[trades(number) for number in range(5)])
+    topic = world.topic(TRADES)
+    held: Any = topic.held
+    assert [update.trades[0].trade_id for update in held] == ["4"], "the repair is not over before it"
+    world.receive(trades(5))
+    assert topic.backfill(1, [trade for number in range(5) for trade in body(trades(number)).trades])
+    topic.repaired(1, [])
+    assert not topic.backfill(1, [])
+    told = drain(box)
+    assert origins(told) == ["backfill", "live"]
+    assert [trade.trade_id for update in told for trade in update.trades] == list("012345")
+
+
+def test_of_too_many_states_during_a_repair_the_latest_stay() -> None:
+    world = World(buffer_size=4)
+    (box,) = world.live(NONCE)
+    world.down()
+    world.back()
+    world.receive(*[nonce(number) for number in range(9)])
+    world.topic(NONCE).repaired(1, [])
+    assert drain(box)[-1].nonce == 8
+    assert world.topic(NONCE).epoch == 1
+
+
+def test_too_many_things_during_a_repair_begin_it_anew() -> None:
+    world = World(buffer_size=4, conflation_limit=2)
+    (box,) = world.live(ORDERS)
+    world.down()
+    world.back()
+    world.receive(*[orders(number) for number in range(5)])
+    topic = world.topic(ORDERS)
+    assert (topic.epoch, topic.held, len(world.host.repairs)) == (2, [], 2)
+    topic.repaired(1, [])
+    assert world.host.told(TopicRestored) == []
+    topic.repaired(2, [])
+    assert topic.state is State.LIVE
+    assert drain(box) == []
 
 
 def test_what_was_held_is_forgotten_when_the_socket_is_lost_again() -> None:
     world = World()
     (box,) = world.live(NONCE)
     world.down()
-    world.up()
+    world.back()
     world.receive(nonce(1))
     world.down()
-    world.up()
+    world.back()
     topic = world.topic(NONCE)
-    topic.repaired(1, [topic.gap()], complete=False)
+    topic.repaired(1, [], problem="no answer")
     assert drain(box) == []
-    topic.repaired(2, [backfill(nonce(1))], complete=True)
+    topic.repaired(2, [backfill(nonce(1))])
     assert origins(drain(box)) == ["backfill"]
 
 
@@ -455,13 +503,13 @@ def test_after_a_lost_socket_the_mark_comes_before_live_items(kind: Kind) -> Non
     (box,) = world.live(KEYS[kind])
     world.receive(item(kind))
     world.down()
-    world.up()
+    world.back()
     if kind in {Kind.DEPTH, Kind.DEPTH_VIEW}:
         world.receive(first(kind))
     else:
         topic = world.topic(KEYS[kind])
-        topic.repaired(1, [topic.gap()], complete=False)
-    world.receive(item(kind))
+        topic.repaired(1, [], problem="no answer")
+    world.receive(other_item(kind))
     before, mark, after = drain(box)
     assert (before.epoch, mark.epoch, after.epoch) == (0, 1, 1)
     assert mark.origin is not Origin.LIVE
@@ -592,13 +640,33 @@ def test_messages_of_the_former_holder_are_not_taken_for_the_new_one() -> None:
     book = world.mailbox(coarse)
     assert len(world.hub.ports) == 1
     world.pump()
+    world.receive(orders(4, owner=account(2)))
+    assert drain(box) == [], "the server may have read only the former request; this can be nobody's"
+    world.pong()
     world.receive(orders(1, owner=account(1)), orders(2, owner=account(2)), orders(3))
     assert [int(update.orders[0].order_id, 16) for update in drain(box)] == [2, 3]
     world.receive(snapshot([(10, 1)], precision=1))
     assert drain(book) == []
     world.receive(snapshot([(1000, 1)], precision=3), change([(1000, 1)]))
     assert [update.precision for update in drain(book)] == [3, 3]
-    assert world.port.unrouted == 2
+    assert world.port.unrouted == 3
+
+
+def test_who_follows_a_former_holder_and_is_confirmed_late_has_a_break() -> None:
+    world = World()
+    (old,) = world.live(TRADES)
+    world.hub.detach(old)
+    box = world.mailbox(TRADES)
+    world.pump()
+    assert not box.opened.is_set(), "what comes now may be of the former subscription"
+    world.host.advance(world.host.options.confirm_timeout)
+    assert box.opened.is_set(), "nobody is to wait for ever"
+    world.receive(trades(1))
+    assert drain(box) == []
+    world.pong()
+    topic = world.topic(TRADES)
+    assert (topic.state, topic.epoch) == (State.REPAIRING, 1)
+    assert world.host.repairs == [topic]
 
 
 def test_former_identities_are_left_out_of_balances_and_nonces_too() -> None:
@@ -610,6 +678,7 @@ def test_former_identities_are_left_out_of_balances_and_nonces_too() -> None:
     by_asset, by_account = (world.mailbox(key) for key in new)
     ticks = world.mailbox(TRADES)
     world.pump()
+    world.pong()
     world.receive(
         balances((account(1), 1)),
         balances((account(1), 1), (account(2), 2)),
@@ -692,3 +761,14 @@ def test_a_topic_says_what_it_is() -> None:
     assert (
         repr(world.topic(VIEW)) == f"<Topic depth view of {MARKET} at precision 1 every 500ms, live, epoch 0>"
     )
+
+
+def test_what_is_learned_of_a_closed_topic_changes_nothing() -> None:
+    world = World()
+    (box,) = world.live(ORDERS)
+    topic = world.topic(ORDERS)
+    assert topic.book is None
+    world.hub.detach(box)
+    topic.learned(0, [])
+    assert topic.memory is not None
+    assert not topic.memory.is_complete

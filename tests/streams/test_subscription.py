@@ -268,8 +268,8 @@ async def test_cancelling_at_each_checkpoint_of_entry_and_receive_leaves_others_
             assert scope.cancelled_caught or not nursery.child_tasks
             if not scope.cancelled_caught and len(got) < 3:
                 break  # It waits in receive: all checkpoints before are done.
-        for text in (change([(10, 1)]) if key is DEPTH else trades(1),) * 3:
-            world.receive(text)
+        for number in range(3):
+            world.receive(change([(10, 1)]) if key is DEPTH else trades(100 + number))
         assert len([other.receive_nowait() for _ in range(3)]) == 3
         assert len(world.hub.topics[0].consumers) == 1
         world.pump()

@@ -10,7 +10,7 @@ from typing import Any
 from o2trio import Options
 from o2trio.models import Id, Identity, normalize_id
 from o2trio.streams import Event as LifeCycleEvent
-from o2trio.streams import Hub, Mailbox, Port, Topic, TopicKey
+from o2trio.streams import Hub, Mailbox, Port, Topic, TopicKey, TradeLag
 from o2trio.wire import AnyUpdate, Frequency, Kind
 
 MARKET: Id = normalize_id("a1" * 32)
@@ -147,6 +147,8 @@ class FakeHost:
         self.time = 0.0
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.repairs: list[Topic] = []
+        self.learning: list[Topic] = []
+        self.lags: list[tuple[Mailbox[AnyUpdate], TradeLag]] = []
         self.ports: list[Port] = []
         self.events: list[LifeCycleEvent] = []
 
@@ -161,6 +163,12 @@ class FakeHost:
 
     def repair(self, topic: Topic) -> None:
         self.repairs.append(topic)
+
+    def learn(self, topic: Topic) -> None:
+        self.learning.append(topic)
+
+    def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
+        self.lags.append((mailbox, lag))
 
     def run_connection(self, port: Port) -> None:
         self.ports.append(port)
@@ -245,6 +253,11 @@ class World:
             for _ in range(wire.unanswered_pings):
                 port.receive("PONG")
             wire.unanswered_pings = 0
+
+    def back(self) -> None:
+        """Open sockets and answer the first heartbeat: the server has read every request."""
+        self.up()
+        self.pong()
 
     def down(self) -> None:
         for port in self.hub.ports:

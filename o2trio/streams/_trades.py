@@ -1,0 +1,150 @@
+"""Joining trades that are read over REST with live ones, each once and in order. No I/O.
+
+A trade has an opaque id and a time stamp; the exchange lists trades in the order in which it streams
+them. So whoever remembers the ids it had lately can read on from the last one until it meets a live one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import attrs
+
+from ..models import Gap, Id, Origin, Trade, TradeUpdate
+from ..wire import AnyUpdate
+
+__all__ = ["TradeLag", "TradeLedger", "first_trade", "trade_gap"]
+
+LEDGER_SIZE = 4096
+"""Ids that a ledger remembers. Live trades follow those read over REST within far fewer."""
+
+
+class TradeLedger:
+    """Which trades a receiver had lately: nothing comes twice, and it is known where to go on.
+
+    Attributes:
+      last: the newest trade, or None if there was none.
+      is_anchored: whether it is known where to begin: after `last`, or at the very beginning.
+    """
+
+    __slots__ = ("_ids", "is_anchored", "last")
+
+    def __init__(self) -> None:
+        self.last: Trade | None = None
+        self.is_anchored = False
+        self._ids: dict[str, None] = {}
+
+    def fresh(self, trades: Iterable[Trade]) -> tuple[Trade, ...]:
+        """Return the trades that were not there before, and remember them."""
+        ids = self._ids
+        fresh: list[Trade] = []
+        for trade in trades:
+            if trade.trade_id not in ids:
+                ids[trade.trade_id] = None
+                fresh.append(trade)
+        if fresh:
+            self.last, self.is_anchored = fresh[-1], True
+            while len(ids) > LEDGER_SIZE:
+                del ids[next(iter(ids))]
+        return tuple(fresh)
+
+    def anchor(self, newest: Trade | None) -> None:
+        """Begin after `newest`, the last trade there is; with None at the very beginning."""
+        # Its id is not remembered: if it is still to be streamed, it is no repetition.
+        if not self.is_anchored:
+            self.is_anchored, self.last = True, newest
+
+    def __contains__(self, trade_id: object) -> bool:
+        return trade_id in self._ids
+
+    def knows(self, trade: Trade | None) -> bool:
+        """Whether the trade was there lately; true of no trade."""
+        return trade is None or trade.trade_id in self
+
+
+def _trades(updates: Iterable[AnyUpdate]) -> Iterator[Trade]:
+    return (trade for update in updates if isinstance(update, TradeUpdate) for trade in update.trades)
+
+
+def first_trade(updates: Iterable[AnyUpdate]) -> Trade | None:
+    """Return the first trade in `updates`."""
+    return next(_trades(updates), None)
+
+
+def trade_gap(gap: Gap, ledger: TradeLedger, held: Iterable[AnyUpdate]) -> Gap:
+    """Return `gap` with the ids of the trades on both sides of it."""
+    last, first = ledger.last, first_trade(held)
+    return attrs.evolve(
+        gap, after=None if last is None else last.trade_id, before=None if first is None else first.trade_id
+    )
+
+
+class TradeLag:
+    """What one slow consumer of trades still has to be given.
+
+    Attributes:
+      ledger: the trades that it had, and has been given since.
+    """
+
+    def __init__(
+        self,
+        market_id: Id,
+        had: Iterable[AnyUpdate],
+        newest: TradeLedger,
+        epoch: int,
+        describe: Callable[[str], Gap],
+        limit: int,
+    ) -> None:
+        self.ledger = TradeLedger()
+        self._market_id = market_id
+        self._newest = newest
+        self._epoch = epoch
+        self._describe = describe
+        self._limit = limit
+        self._held: list[AnyUpdate] = []
+        self.ledger.fresh(_trades(had))
+
+    def hold(self, item: AnyUpdate) -> None:
+        """Keep a live update. If they become too many, forget them: the reading reaches them too."""
+        if len(self._held) >= self._limit:
+            self._held.clear()
+        self._held.append(item)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what was given meets the first trade that is held, or the newest if none is."""
+        return self.ledger.knows(first_trade(self._held) or self._newest.last)
+
+    def take(self, trades: Sequence[Trade]) -> list[AnyUpdate]:
+        """Return what to give of trades that were read: up to the one where live ones take over."""
+        goal = first_trade(self._held) or self._newest.last
+        ids = [trade.trade_id for trade in trades]
+        if goal is not None and goal.trade_id in ids:
+            trades = trades[: ids.index(goal.trade_id) + 1]
+        fresh = self.ledger.fresh(trades)
+        update = TradeUpdate(
+            market_id=self._market_id, trades=fresh, origin=Origin.BACKFILL, epoch=self._epoch
+        )
+        return [update] if fresh else []
+
+    def release(self) -> list[AnyUpdate]:
+        """Return the held updates without the trades that were given already."""
+        held, self._held = self._held, []
+        result: list[AnyUpdate] = []
+        for update in held:
+            if isinstance(update, TradeUpdate) and update.trades:
+                fresh = self.ledger.fresh(update.trades)
+                if len(fresh) == len(update.trades):
+                    result.append(update)
+                elif fresh:
+                    result.append(attrs.evolve(update, trades=fresh))
+            elif update.gap is None or update.gap.before not in self.ledger:
+                # A gap that the reading has closed is none for this consumer.
+                result.append(update)
+        return result
+
+    def abandon(self, reason: str = "the stream ended") -> list[AnyUpdate]:
+        """Return what to deliver if nothing more can be read: a gap mark, then what is held."""
+        gap = trade_gap(self._describe(reason), self.ledger, self._held)
+        mark = TradeUpdate(market_id=self._market_id, origin=Origin.GAP, epoch=self._epoch, gap=gap)
+        return [mark, *self.release()]

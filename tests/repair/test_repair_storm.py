@@ -1,0 +1,73 @@
+"""Cuts at random moments under load: nothing is missing, nothing comes twice, everything ends at the truth.
+
+Ten virtual minutes each; ``benchmarks/soak_repair.py`` does the same for an hour and more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from o2trio import Origin
+from o2trio.streams import QUIET, Action, State, Step, TradeLedger
+from o2trio.streams._machine import Event
+from tests.repair._storm import AccountDiary, BookDiary, Storm, TradeDiary
+
+TEN_MINUTES = 600.0
+STORMS = {
+    "eager 1": Storm(seed=1, seconds=TEN_MINUTES),
+    "eager 2": Storm(seed=2, seconds=TEN_MINUTES),
+    "sleepy 1": Storm(seed=1, seconds=TEN_MINUTES, naps=60),
+    "sleepy 2": Storm(seed=2, seconds=TEN_MINUTES, naps=60),
+    "everything is late, and REST fails": Storm(
+        seed=6, seconds=TEN_MINUTES, naps=30, latency=0.7, stale=1.9, rest=0.2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORMS)
+async def test_a_storm_loses_nothing_and_doubles_nothing(autojump_clock: MockClock, name: str) -> None:
+    diaries = await STORMS[name].run()
+    kinds = [type(diary) for diary in diaries]
+    assert [kinds.count(kind) for kind in (TradeDiary, BookDiary, AccountDiary)] == [3, 3, 1]
+    for diary in diaries:
+        assert diary.count(Origin.GAP) == 0
+        if isinstance(diary, TradeDiary):
+            assert diary.count(Origin.BACKFILL)
+    # Every consumer went through breaks.
+    assert all(diary.updates[-1].epoch > 3 for diary in diaries)
+
+
+def _dedupe_off(patch: pytest.MonkeyPatch) -> None:
+    def fresh(self: TradeLedger, trades: Any) -> Any:
+        told = tuple(trades)
+        self._ids.update((trade.trade_id, None) for trade in told)
+        if told:
+            self.last, self.is_anchored = told[-1], True
+        return told
+
+    patch.setattr(TradeLedger, "fresh", fresh)
+
+
+def _hold_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(QUIET, (State.REPAIRING, Event.ITEM), Step(State.REPAIRING, Action.DELIVER))
+
+
+def _repair_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(QUIET, (State.OFFLINE, Event.ONLINE), Step(State.JOINING, Action.SUBSCRIBE))
+
+
+@pytest.mark.parametrize("naive", [_dedupe_off, _hold_off, _repair_off], ids=["dedupe", "hold", "repair"])
+async def test_the_storm_breaks_naive_repairs(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, naive: Any
+) -> None:
+    naive(monkeypatch)
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
+        await Storm(seed=1, seconds=150, rate=6).run()
+
+
+async def test_the_storm_breaks_a_repair_that_reads_too_soon(autojump_clock: MockClock) -> None:
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
+        await Storm(seed=4, seconds=150, stale=1.9, rate=6).run(indexer_lag=0.0)
