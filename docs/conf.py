@@ -18,6 +18,7 @@ from sphinx.util.nodes import make_refnode
 
 from o2trio import Network, Options
 from o2trio.cli._arguments import parser
+from o2trio.rest import _limits as limits
 from o2trio.streams import _machine as machine
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ napoleon_use_ivar = True
 nitpicky = True
 # Names that live in the documentation of others, which this build does not read.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(attrs?|collections|contextlib|datetime|decimal|enum|os|pathlib|ssl|types|typing)\..*"),
+    (r"py:.*", r"(attrs?|collections|contextlib|datetime|decimal|enum|fractions|os|pathlib)\..*"),
+    (r"py:.*", r"(ssl|types|typing)\..*"),
     (r"py:.*", r"(h11|httpcore2|httpx2|trio|trio_websocket|wsproto)\..*"),
     (r"py:(class|obj)", r"bool|bytes|dict|float|frozenset|int|list|object|optional|set|str|tuple|type"),
     (r"py:(class|exc|obj)", r"Exception|(Connection|Lookup|OS|Overflow|Runtime|Timeout|Type|Value)Error"),
@@ -192,6 +194,19 @@ class OptionTable(Generated):
         return name, f"{value:,}".replace(",", " "), "bytes" if field.name.endswith("bytes") else "a count"
 
 
+class RateTable(Generated):
+    """``.. rate-table::`` shows how often each group of reads may be called."""
+
+    def text(self) -> str:
+        rows = [(f"``{path}...``", self.rate(limits.RATES[group])) for path, group in limits._READ_GROUPS]
+        rest = self.rate(limits.RATES[limits.Group.READS])
+        return table(("Reads of", "at most"), [*rows, ("everything else", f"{rest} (``reads_per_second``)")])
+
+    @staticmethod
+    def rate(rate: limits.Rate) -> str:
+        return f"{rate.count} in {rate.seconds:g} s"
+
+
 class Networks(Generated):
     """``.. networks::`` shows where the exchange's deployments are."""
 
@@ -224,6 +239,7 @@ def setup(app: Sphinx) -> None:
         "machine-table": MachineTable,
         "option-table": OptionTable,
         "networks": Networks,
+        "rate-table": RateTable,
         "command-help": CommandHelp,
     }.items():
         app.add_directive(name, directive)
