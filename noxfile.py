@@ -55,8 +55,10 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests. A run of all of them must also cover every branch of the core."""
     install(session)
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses", "auto", *session.posargs)
     if not session.posargs:
+        session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report", f"--include={COVERED}", "--fail-under=100")
 
 
