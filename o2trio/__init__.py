@@ -35,11 +35,9 @@ from ._bars import BarBuilder, BarUpdate
 from ._client import (
     Account,
     Accounts,
-    ClientStatistics,
     O2Client,
     OnGap,
     OnOverflow,
-    TopicStatistics,
     open_o2,
 )
 from ._errors import (
@@ -77,6 +75,7 @@ from ._order_book import BookDifference, BookLevel, BookReport, OrderBook
 from ._reads import (
     Reads,
 )
+from ._statistics import ClientStatistics, TopicStatistics
 from ._ticker import TickerStream, TickerUpdate
 from .models import (
     AccountInfo,

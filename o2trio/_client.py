@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal, TypeVar, cast, get_args
 
-import attrs
 import trio
 
 from ._bar_stream import BarStream
 from ._errors import InvalidRequest
 from ._names import Account, check_market, identity_of, plain_market_id
-from ._network import Network, NetworkConfig, Options
+from ._network import Network, NetworkConfig, Options, config_of
 from ._nursery import BareNursery
 from ._order_book import OrderBook
 from ._reads import Reads
 from ._runtime import Runtime
+from ._statistics import ClientStatistics, statistics_of
 from ._ticker import TickerStream
 from .models import (
     AccountInfo,
@@ -33,17 +33,15 @@ from .models import (
     TradeUpdate,
 )
 from .rest import RestClient
-from .streams import MAX_IDENTITIES, Event, Mailbox, State, Subscription, TopicKey, identity_keys
+from .streams import MAX_IDENTITIES, Event, Mailbox, Subscription, TopicKey, identity_keys
 from .wire import AnyUpdate, Frequency, Kind
 
 __all__ = [
     "Account",
     "Accounts",
-    "ClientStatistics",
     "O2Client",
     "OnGap",
     "OnOverflow",
-    "TopicStatistics",
     "open_o2",
 ]
 
@@ -64,35 +62,6 @@ LISTED_PRECISIONS = range(1, 10)
 """Levels of price grouping that the exchange lists."""
 PRECISIONS = range(1, 19)
 """Levels that it accepts."""
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class TopicStatistics:
-    """One server subscription: what it is, where it stands, how many consumers, items and breaks it had."""
-
-    topic: str
-    connection: int
-    state: State
-    consumers: int
-    items: int
-    breaks: int
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class ClientStatistics:
-    """What a client holds at this moment.
-
-    Attributes:
-      connections: numbers of its WebSockets, with whether each is up.
-      frames: messages received by the present connections.
-      unrouted: data frames among them that no stream was there for.
-      topics: its server subscriptions.
-    """
-
-    connections: dict[int, bool]
-    frames: int
-    unrouted: int
-    topics: tuple[TopicStatistics, ...]
 
 
 class O2Client(Reads):
@@ -311,23 +280,7 @@ class O2Client(Reads):
 
     def statistics(self) -> ClientStatistics:
         """Return what the client holds at this moment."""
-        hub = self._runtime.hub
-        return ClientStatistics(
-            connections={port.number: port.online for port in hub.ports},
-            frames=sum(port.frames for port in hub.ports),
-            unrouted=sum(port.unrouted for port in hub.ports),
-            topics=tuple(
-                TopicStatistics(
-                    topic=str(topic.key),
-                    connection=topic.port.number,
-                    state=topic.state,
-                    consumers=len(topic.everybody),
-                    items=topic.items,
-                    breaks=topic.epoch,
-                )
-                for topic in hub.topics
-            ),
-        )
+        return statistics_of(self._runtime.hub)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -404,7 +357,7 @@ async def open_o2(
     Raises:
       InvalidRequest: `network` is neither.
     """
-    config = _config(network)
+    config = config_of(network)
     options = options or Options()
     async with RestClient(config, options) as rest, BareNursery() as nursery:
         runtime = Runtime(config, options, rest, nursery)
@@ -413,21 +366,6 @@ async def open_o2(
         finally:
             runtime.close()
             await runtime.hang_up()
-
-
-def _config(network: Network | NetworkConfig | str) -> NetworkConfig:
-    if isinstance(network, Network):
-        return network.value
-    if isinstance(network, NetworkConfig):
-        return network
-    if isinstance(network, str):
-        if "://" in network:
-            return NetworkConfig.from_url(network)
-        for known in Network:
-            if known.name == network.upper():
-                return known.value
-    names = ", ".join(known.name.lower() for known in Network)
-    raise InvalidRequest(f"network must be one of {names}, a URL or a NetworkConfig, not {network!r:.80}")
 
 
 def _check_choice(name: str, value: object, choices: object) -> None:

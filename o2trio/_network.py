@@ -14,7 +14,7 @@ import trio
 
 from ._errors import InvalidRequest
 
-__all__ = ["Dialer", "Network", "NetworkConfig", "Options"]
+__all__ = ["Dialer", "Network", "NetworkConfig", "Options", "config_of"]
 
 
 class Dialer(Protocol):
@@ -107,6 +107,26 @@ class Network(Enum):
     MAINNET = _o2("mainnet", "mainnet", None)
     TESTNET = _o2("testnet", "testnet", "testnet")
     DEVNET = _o2("devnet", "devnet", "devnet")
+
+
+def config_of(network: Network | NetworkConfig | str) -> NetworkConfig:
+    """Return the deployment that `network` names.
+
+    Raises:
+      InvalidRequest: it is neither a :class:`Network`, its name, a :class:`NetworkConfig` nor a URL.
+    """
+    if isinstance(network, Network):
+        return network.value
+    if isinstance(network, NetworkConfig):
+        return network
+    if isinstance(network, str):
+        if "://" in network:
+            return NetworkConfig.from_url(network)
+        for known in Network:
+            if known.name == network.upper():
+                return known.value
+    names = ", ".join(known.name.lower() for known in Network)
+    raise InvalidRequest(f"network must be one of {names}, a URL or a NetworkConfig, not {network!r:.80}")
 
 
 def _seconds(*, zero: bool = False) -> Callable[[object, attrs.Attribute[float], float], None]:
