@@ -69,7 +69,7 @@ def subscribe_latest(
         keys = await find()
         _check_open(runtime)
         runtime.hub.attach(mailbox, keys)
-        topics[:] = (topic for topic in runtime.hub.topics if mailbox in topic.consumers)
+        topics[:] = (topic for topic in runtime.hub.topics if mailbox in topic.audience.members)
 
     release = partial(runtime.hub.detach, mailbox)
     return Subscription(mailbox, subscribe, release, runtime.soon), topics

@@ -49,7 +49,7 @@ def statistics_of(hub: Hub) -> ClientStatistics:
                 topic=str(topic.key),
                 connection=topic.port.number,
                 state=topic.state,
-                consumers=len(topic.everybody),
+                consumers=len(topic.audience.everybody),
                 items=topic.items,
                 breaks=topic.epoch,
             )

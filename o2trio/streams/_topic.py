@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
 from ..models import DepthUpdate, Gap, Origin, Trade, TradeUpdate
 from ..wire import AnyUpdate, Kind
+from ._audience import Audience
 from ._book import DepthBook
 from ._events import TopicBroken, TopicRestored, TopicStale
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, Event, State
@@ -37,7 +38,7 @@ class Topic:
       key: what it carries.
       state: where it stands.
       epoch: how many breaks it had.
-      consumers: the mailboxes that it fills.
+      audience: its consumers.
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
       sent_at: when its last request was written, or None.
@@ -53,7 +54,7 @@ class Topic:
         self.behaviour = BEHAVIOURS[key.kind]
         self.state = State.NEW
         self.epoch = 0
-        self.consumers: list[Mailbox[AnyUpdate]] = []
+        self.audience = Audience()
         self.port = port
         self.answered = False
         self.sent_at: float | None = None
@@ -69,16 +70,12 @@ class Topic:
         self._book = DepthBook() if key.kind is Kind.DEPTH else None
         self._view: AnyUpdate | None = None
         self._recovered: tuple[list[AnyUpdate], str] = ([], "")
-        self._unseeded: list[Mailbox[AnyUpdate]] = []
-        self._late: list[Mailbox[AnyUpdate]] = []
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
         self._learning = False
         self._confirmed = False
         self._broken_since = 0.0
         self._reason = ""
-        self._waiting: list[Mailbox[AnyUpdate]] = []
-        self._open = False
         self._was_live = False
         self._mended = True
         self._stale = False
@@ -102,39 +99,27 @@ class Topic:
 
     def join(self, mailbox: Mailbox[AnyUpdate], *, seed: bool = False) -> None:
         """Add a consumer; it gets the current state if there is one, or if it asks for a `seed`."""
+        audience = self.audience
         wants_seed = seed and self.memory is not None
         if wants_seed:
-            self._unseeded.append(mailbox)
+            among = audience.unseeded
         elif self.state in _MENDING and not self.behaviour.starts_with_snapshot:
-            # What the repair brings is from before its time.
-            self._late.append(mailbox)
+            among = audience.late
         else:
-            self.consumers.append(mailbox)
-        if not self._open:
-            self._waiting.append(mailbox)
-            mailbox.pending += 1
+            among = audience.members
+        audience.add(mailbox, among)
         self.handle(Event.JOIN)
         if wants_seed and self._confirmed:
             self._learn()
 
     def leave(self, mailbox: Mailbox[AnyUpdate]) -> None:
         """Remove a consumer; with the last one the server subscription ends."""
-        if mailbox in self.everybody:
-            for mailboxes in (self.consumers, self._unseeded, self._late, self._waiting):
-                if mailbox in mailboxes:
-                    mailboxes.remove(mailbox)
-            if not self.everybody:
-                self.handle(Event.LEAVE)
-
-    @property
-    def everybody(self) -> list[Mailbox[AnyUpdate]]:
-        """All consumers, also those that wait for a seed or for the end of a repair."""
-        return [*self.consumers, *self._unseeded, *self._late]
+        if self.audience.remove(mailbox) and not self.audience.everybody:
+            self.handle(Event.LEAVE)
 
     def fail(self, error: Callable[[], Exception] | None) -> None:
         """End all consumers with `error()`, or orderly if it is None."""
-        for mailbox in self.everybody:
-            mailbox.end(error)
+        self.audience.end(error)
         self.handle(Event.FAIL)
 
     def sent(self) -> None:
@@ -154,7 +139,7 @@ class Topic:
 
     def _begin(self) -> None:
         """Let the consumers go on: what comes from now on is theirs."""
-        self._opened()
+        self.audience.open()
         self.handle(Event.SENT)
 
     @property
@@ -325,7 +310,7 @@ class Topic:
     def _load(self, update: AnyUpdate | None, reason: str) -> None:
         if self._delivered(update):
             self._was_live = True
-            self._opened()
+            self.audience.open()
             self._restored(complete=True)
 
     def _deliver(self, update: AnyUpdate | None, reason: str) -> None:
@@ -342,9 +327,7 @@ class Topic:
                 self.handle(Event.BREAK, reason="too much changed during a repair")
 
     def _mark(self, update: AnyUpdate | None, reason: str) -> None:
-        for mailbox in self.consumers:
-            mailbox.settle()
-        self._open = False
+        self.audience.settle()
         self.held.clear()
         self._count_break(reason)
 
@@ -398,8 +381,7 @@ class Topic:
         self._hand_out(mending)
         if memory is not None and not problem:
             memory.learn(read)
-        self.consumers += self._late
-        self._late = []
+        self.audience.admit_late()
         self._hand_out(held)
         self._restored(complete=not problem)
         self._seed(problem)
@@ -407,7 +389,7 @@ class Topic:
 
     def _greet(self, update: AnyUpdate | None, reason: str) -> None:
         if self.behaviour.starts_with_snapshot:
-            self.consumers[-1].push(self.current(), self, self.last_item_time)
+            self.audience.members[-1].push(self.current(), self, self.last_item_time)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -420,16 +402,14 @@ class Topic:
     def _hand_out(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         admitted = [update for update in updates if self._admit(update)]
-        for mailbox in self.consumers:
-            mailbox.burst(admitted, self, self._host.now())
+        self.audience.burst(admitted, self, self._host.now())
 
     def _delivered(self, update: AnyUpdate | None) -> bool:
         """Apply and hand out `update`; return False if it broke the book."""
         assert update is not None
         state = self.state
         if self._admit(update):
-            for mailbox in self.consumers:
-                mailbox.push(update, self, self.last_item_time)
+            self.audience.push(update, self, self.last_item_time)
         return self.state is state
 
     def _admit(self, update: AnyUpdate) -> bool:
@@ -460,7 +440,9 @@ class Topic:
         if self.ledger is not None:
             wanted = not self.ledger.is_anchored
         elif self.memory is not None:
-            wanted = not self.memory.is_complete and (self.key.kind is Kind.ORDERS or bool(self._unseeded))
+            wanted = not self.memory.is_complete and (
+                self.key.kind is Kind.ORDERS or bool(self.audience.unseeded)
+            )
         else:
             wanted = False
         if wanted and not self._learning and self.state is State.LIVE:
@@ -472,13 +454,10 @@ class Topic:
     def _seed(self, problem: str) -> None:
         """Give the state to the consumers that asked for it, or a gap mark if there is a `problem`."""
         memory = self.memory
-        if self._unseeded and memory is not None and (memory.is_complete or problem):
-            waiting, self._unseeded = self._unseeded, []
+        if self.audience.unseeded and memory is not None and (memory.is_complete or problem):
             now = self._host.now()
             mark = self._gap(Gap(since=self._broken_since or now, until=now, reason=problem))
-            for mailbox in waiting:
-                mailbox.give([mark] if problem else memory.state(mark))
-            self.consumers += waiting
+            self.audience.seed([mark] if problem else memory.state(mark))
 
     def _unmended(self, problem: str, held: list[AnyUpdate]) -> AnyUpdate:
         """Return the mark of a break that could not be mended, with what lies on both sides of it."""
@@ -506,12 +485,6 @@ class Topic:
             self._host.emit(
                 TopicRestored(time=self._host.now(), topic=str(self.key), epoch=self.epoch, repaired=complete)
             )
-
-    def _opened(self) -> None:
-        self._open = True
-        waiting, self._waiting = self._waiting, []
-        for mailbox in waiting:
-            mailbox.opened_one()
 
     def _end(self, error: Callable[[], Exception]) -> None:
         """Fail while the server may still hold the subscription."""

@@ -111,7 +111,7 @@ async def test_naive_leaving_ends_the_feed_of_all(
     leave = Topic.leave
 
     def unsubscribe(self: Topic, mailbox: Any) -> None:
-        if mailbox in self.consumers:
+        if mailbox in self.audience.members:
             self.port.unsubscribe(self)
         leave(self, mailbox)
 

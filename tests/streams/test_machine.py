@@ -156,10 +156,12 @@ class Driver:
     def check(self) -> None:
         topic, closed = self.topic, self.topic.state is S.CLOSED
         assert closed is (topic.key.slot not in self.port.slots)
-        assert all(box in topic.everybody for box in self.boxes)
-        assert closed or (topic.state is S.LEAVING) or topic.everybody
+        assert all(box in topic.audience.everybody for box in self.boxes)
+        assert closed or (topic.state is S.LEAVING) or topic.audience.everybody
         if topic.state is S.LIVE:
-            assert len(topic.consumers) == len(self.boxes), "nobody waits any more for the end of a repair"
+            assert len(topic.audience.members) == len(self.boxes), (
+                "nobody waits any more for the end of a repair"
+            )
         if topic.state is S.LIVE and topic.behaviour.starts_with_snapshot:
             assert all(box.opened.is_set() for box in self.boxes)
         ended = [box.ended for box in self.boxes]

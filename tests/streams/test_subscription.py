@@ -271,7 +271,7 @@ async def test_cancelling_at_each_checkpoint_of_entry_and_receive_leaves_others_
         for number in range(3):
             world.receive(change([(10, 1)]) if key is DEPTH else trades(100 + number))
         assert len([other.receive_nowait() for _ in range(3)]) == 3
-        assert len(world.hub.topics[0].consumers) == 1
+        assert len(world.hub.topics[0].audience.members) == 1
         world.pump()
         assert len(world.wire.subscribed) == 1
         ticks += 1
@@ -358,7 +358,7 @@ async def test_two_tasks_may_start_one_subscription() -> None:
         world.up()
         await trio.testing.wait_all_tasks_blocked()
         feed(world, 0, 2)
-    assert len(world.hub.topics[0].consumers) == 1
+    assert len(world.hub.topics[0].audience.members) == 1
 
 
 async def test_own_close_is_at_once_and_drops_what_is_buffered() -> None:

@@ -1,0 +1,88 @@
+"""Who listens to one topic: who gets its items now, and who still waits for something first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..wire import AnyUpdate
+from ._mailbox import Mailbox, Source
+
+__all__ = ["Audience"]
+
+
+class Audience:
+    """The consumers of one topic.
+
+    Attributes:
+      members: those that get every item.
+      unseeded: those that asked for the present state and wait for it.
+      late: those that came during a break; what mends it is from before their time.
+      is_open: whether a newcomer may go on at once.
+    """
+
+    def __init__(self) -> None:
+        self.members: list[Mailbox[AnyUpdate]] = []
+        self.unseeded: list[Mailbox[AnyUpdate]] = []
+        self.late: list[Mailbox[AnyUpdate]] = []
+        self.is_open = False
+        self._entering: list[Mailbox[AnyUpdate]] = []
+
+    @property
+    def everybody(self) -> list[Mailbox[AnyUpdate]]:
+        """All of them, whatever they wait for."""
+        return [*self.members, *self.unseeded, *self.late]
+
+    def add(self, mailbox: Mailbox[AnyUpdate], among: list[Mailbox[AnyUpdate]]) -> None:
+        """Take in a newcomer among the members, the unseeded or the late."""
+        among.append(mailbox)
+        if not self.is_open:
+            self._entering.append(mailbox)
+            mailbox.pending += 1
+
+    def remove(self, mailbox: Mailbox[AnyUpdate]) -> bool:
+        """Let one go; return whether it was there."""
+        groups = (self.members, self.unseeded, self.late, self._entering)
+        found = [group for group in groups if mailbox in group]
+        for group in found:
+            group.remove(mailbox)
+        return bool(found)
+
+    def open(self) -> None:
+        """Let those go on that wait to begin, and newcomers at once."""
+        self.is_open = True
+        entering, self._entering = self._entering, []
+        for mailbox in entering:
+            mailbox.opened_one()
+
+    def settle(self) -> None:
+        """Make good every backlog that stands for the state as it is, and let newcomers wait: it ends now."""
+        self.is_open = False
+        for mailbox in self.members:
+            mailbox.settle()
+
+    def push(self, update: AnyUpdate, source: Source[AnyUpdate], now: float) -> None:
+        """Give one item to all members."""
+        for mailbox in self.members:
+            mailbox.push(update, source, now)
+
+    def burst(self, updates: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> None:
+        """Give all members several items at once; nobody is too slow for what comes in one moment."""
+        for mailbox in self.members:
+            mailbox.burst(updates, source, now)
+
+    def admit_late(self) -> None:
+        """Make members of those that came during the break."""
+        self.members += self.late
+        self.late.clear()
+
+    def seed(self, items: list[AnyUpdate]) -> None:
+        """Give `items` to those that asked for the state, and make them members."""
+        for mailbox in self.unseeded:
+            mailbox.give(items)
+        self.members += self.unseeded
+        self.unseeded.clear()
+
+    def end(self, error: Callable[[], Exception] | None) -> None:
+        """Tell everybody that it is over."""
+        for mailbox in self.everybody:
+            mailbox.end(error)
