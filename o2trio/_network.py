@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -18,7 +19,11 @@ __all__ = ["Dialer", "Network", "NetworkConfig", "Options", "config_of"]
 
 
 class Dialer(Protocol):
-    """The seam to the network: opens a byte stream to a host. TLS is put on top by the caller."""
+    """The seam to the network: opens a byte stream to a host. TLS is put on top by the caller.
+
+    A stream with a method ``is_readable() -> bool`` is asked before an idle one is used again for REST: the
+    server has closed it then.
+    """
 
     async def __call__(self, host: str, port: int) -> trio.abc.Stream:
         """Open a connection.
@@ -58,6 +63,8 @@ class NetworkConfig:
       faucet_url: where test coins come from, or None.
       ssl_context: for ``https`` and ``wss``; None takes the system's trust store.
       dialer: how to reach a host; None opens TCP connections.
+      clock: tells the time there in seconds since 1970, for when sessions and nonces expire; None takes this
+        computer's.
     """
 
     name: str
@@ -67,6 +74,11 @@ class NetworkConfig:
     faucet_url: str | None = None
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, eq=False)
     dialer: Dialer | None = attrs.field(default=None, eq=False)
+    clock: Callable[[], float] | None = attrs.field(default=None, eq=False)
+
+    def now(self) -> float:
+        """Return the exchange's time in seconds since 1970."""
+        return (self.clock or time.time)()
 
     @property
     def websocket_host(self) -> str:
@@ -161,7 +173,12 @@ class Options:
     Attributes:
       connect_timeout: for one dial with TLS and handshake.
       close_timeout: for closing everything, even when the peer is mute.
-      request_timeout: for one REST request.
+      request_timeout: for one REST request that only reads.
+      submit_timeout: for one REST request that changes something, such as a signed submission.
+      signer_timeout: for one signature; a person may have to press a button.
+      resolve_timeout: for finding out what became of a submission whose answer was lost.
+      max_unresolved: submissions of one account of which it may be unknown at once whether they ran; then
+        new ones are refused.
       ping_interval: between two text ``PING`` frames (the exchange closes after 60 s without one).
       silence_timeout: without any inbound byte for so long, a connection is dead.
       stale_after: a stream without an item for so long is reported by a ``TopicStale`` event.
@@ -191,6 +208,10 @@ class Options:
     connect_timeout: float = attrs.field(default=15.0, validator=_seconds())
     close_timeout: float = attrs.field(default=2.0, validator=_seconds())
     request_timeout: float = attrs.field(default=15.0, validator=_seconds())
+    submit_timeout: float = attrs.field(default=30.0, validator=_seconds())
+    signer_timeout: float = attrs.field(default=120.0, validator=_seconds())
+    resolve_timeout: float = attrs.field(default=180.0, validator=_seconds())
+    max_unresolved: int = attrs.field(default=1000, validator=_count())
     ping_interval: float = attrs.field(default=20.0, validator=_seconds())
     silence_timeout: float = attrs.field(default=50.0, validator=_seconds())
     stale_after: float = attrs.field(default=120.0, validator=_seconds())

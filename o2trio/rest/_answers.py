@@ -12,10 +12,20 @@ import msgspec
 
 from .._api_errors import API_ERRORS, RateLimitExceeded
 from .._errors import ApiError
-from ..models import AccountState, Balance, BookBalance, Id, Identity, Session
+from ..models import AccountState, Balance, BookBalance, Id, Identity, RegisteredSession
 from ..transport._backoff import parse_retry_after
 
-__all__ = ["AccountAnswer", "Answer", "Anything", "BalanceAnswer", "Health", "find_error"]
+__all__ = [
+    "AccountAnswer",
+    "AccountCreated",
+    "Answer",
+    "Anything",
+    "BalanceAnswer",
+    "Envelope",
+    "Health",
+    "error_of",
+    "find_error",
+]
 
 _SHOWN_CHARACTERS = 200
 _TOO_MANY_REQUESTS = 429
@@ -76,7 +86,7 @@ class AccountAnswer:
 
     trade_account_id: Id | None = None
     trade_account: TradeAccount | None = None
-    session: Session | None = None
+    session: RegisteredSession | None = None
 
     def to_account(self) -> AccountState | None:
         """Return the model's form, or None where there is no account."""
@@ -95,6 +105,14 @@ class AccountAnswer:
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class AccountCreated:
+    """``POST /v1/accounts``: the account, and its sequential nonce if the exchange tells it."""
+
+    trade_account_id: Id
+    nonce: int | None = None
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Anything:
     """An answer whose shape nobody has documented: any JSON, immutable."""
 
@@ -108,7 +126,7 @@ class Health:
     status: str
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct, frozen=True):
     """What errors look like; answers may share single fields with it."""
 
     code: int | None = None
@@ -123,16 +141,21 @@ def find_error(answer: Answer) -> ApiError | None:
     The exchange's own errors are recognised whatever the status, also with 200. Anything else that is no
     success, and an answer that is no JSON at all (the page of a gateway), is shown by status and first words.
     """
-    retry_after = parse_retry_after(answer.retry_after)
     envelope = _envelope(answer.body)
-    success = 200 <= answer.status <= 299
     if envelope is None:
         text = " ".join(answer.body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").split())
         shown = "".join(character for character in text if character.isprintable())[:_SHOWN_CHARACTERS]
         message = f"{answer.request} answered HTTP {answer.status} without JSON: {shown or '(empty)'}"
+        retry_after = parse_retry_after(answer.retry_after)
         return _class_of(answer.status, None)(message, status=answer.status, retry_after=retry_after)
+    success = 200 <= answer.status <= 299
     if success and (envelope.code is None or envelope.message is None):
         return None
+    return error_of(answer, envelope)
+
+
+def error_of(answer: Answer, envelope: Envelope) -> ApiError:
+    """Return the error that `envelope` names: of its code's class, with everything that it says."""
     number = "" if envelope.code is None else f" with code {envelope.code}"
     words = ": ".join(part for part in (envelope.message, envelope.reason) if part) or "no explanation"
     return _class_of(answer.status, envelope.code)(
@@ -142,7 +165,7 @@ def find_error(answer: Answer) -> ApiError | None:
         message=envelope.message,
         reason=envelope.reason,
         receipts=envelope.receipts,
-        retry_after=retry_after,
+        retry_after=parse_retry_after(answer.retry_after),
     )
 
 
@@ -152,11 +175,11 @@ def _class_of(status: int, code: int | None) -> type[ApiError]:
     return API_ERRORS.get(code, ApiError)
 
 
-def _envelope(body: bytes) -> _Envelope | None:
+def _envelope(body: bytes) -> Envelope | None:
     """Read the fields of an error, as far as there are any; None if `body` is no JSON."""
     try:
-        return msgspec.json.decode(body, type=_Envelope)
+        return msgspec.json.decode(body, type=Envelope)
     except msgspec.ValidationError:
-        return _Envelope()  # JSON of another shape
+        return Envelope()  # JSON of another shape
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -1,4 +1,4 @@
-"""The REST client: trades, accounts and orders here, every other read inherited.
+"""The REST client: trades, accounts and orders here, every other read inherited, and so are the writes.
 
 How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavours
 of answers in ``_shapes``.
@@ -33,8 +33,9 @@ from ._http import READ_ATTEMPTS
 from ._markets import MarketKey, MarketReads, market_id_of
 from ._pages import Pages
 from ._shapes import under
+from ._writes import Writes
 
-__all__ = ["READ_ATTEMPTS", "After", "MarketKey", "RestClient"]
+__all__ = ["READ_ATTEMPTS", "After", "MarketKey", "RestClient", "placed"]
 
 After = Cursor | Trade | Order | None
 """The item after which to begin; None for the beginning."""
@@ -43,10 +44,10 @@ _AT_ONCE = 4
 """Balances of one call that are read at the same time."""
 
 
-class RestClient(MarketReads):
-    """Reads from the exchange over REST; an async context manager that owns its connections.
+class RestClient(MarketReads, Writes):
+    """Talks to the exchange over REST; an async context manager that owns its connections.
 
-    Any number of tasks may use it at once. Cancelling a call harms no other. Every method raises as
+    Any number of tasks may use it at once. Cancelling a call harms no other. Every read raises as
     :meth:`get_json`, and :exc:`InvalidRequest` for a wrong argument before anything is sent. Numbers are in
     chain units, times in milliseconds, unless the model says otherwise.
     """
@@ -222,7 +223,7 @@ class RestClient(MarketReads):
         orders = await self.get_json(
             "/v1/orders", {"market_id": market_id, **query}, tuple[Order, ...], under("orders")
         )
-        return tuple(_placed(order, market_id, account) for order in orders)
+        return tuple(placed(order, market_id, account) for order in orders)
 
     def iter_orders(
         self,
@@ -266,7 +267,7 @@ class RestClient(MarketReads):
         query = {"order_id": check_id(order_id, "an order id")}
         market_id = await market_id_of(market)
         order = await self.get_json("/v1/order", {"market_id": market_id, **query}, Order, under("order"))
-        return _placed(order, market_id, None)
+        return placed(order, market_id, None)
 
     async def active_orders(self, market: MarketKey, account: Identity) -> tuple[ActiveOrder, ...]:
         """Read which orders and triggers of an account are active on a market."""
@@ -277,6 +278,6 @@ class RestClient(MarketReads):
         )
 
 
-def _placed(order: Order, market_id: Id, account: Identity | None) -> Order:
+def placed(order: Order, market_id: Id, account: Identity | None) -> Order:
     """Add what the order leaves out because the question said it."""
     return attrs.evolve(order, market_id=order.market_id or market_id, owner=order.owner or account)

@@ -1,14 +1,16 @@
 """One bounded request, within the rate limits, and reads that are repeated.
 
 How bytes travel is in ``_transport``, what an answer means in ``_answers``, JSON in ``o2trio.wire``. Which
-paths there are is the matter of ``_markets``, ``_aggregated`` and ``_client``.
+paths there are is the matter of ``_markets``, ``_aggregated`` and ``_client``; everything that changes
+something is in ``_writes``.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -29,6 +31,7 @@ __all__ = ["READ_ATTEMPTS", "HttpClient", "Query"]
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
+Failure = ApiError | RequestFailed
 
 READ_ATTEMPTS = 3
 """How often a read is tried in all."""
@@ -41,6 +44,7 @@ class HttpClient:
     """
 
     def __init__(self, config: NetworkConfig, options: Options) -> None:
+        self._config = config
         self._options = options
         self._limiter = Limiter({**RATES, Group.READS: Rate(options.reads_per_second, 1.0)})
         self._http = httpx2.AsyncClient(
@@ -87,33 +91,61 @@ class HttpClient:
         return structure_json(await self._read(path, params), kind, shape)
 
     async def _read(self, path: str, params: Query) -> bytes:
+        attempt = partial(self._read_once, path, params)
+        return await self._repeated(read_group(path), "", attempt, (ApiError, RequestFailed))
+
+    async def _read_once(self, path: str, params: Query) -> bytes:
+        request = self._http.build_request("GET", path, params=dict(params))
+        answer = await self._send(f"GET {path}", request, self._options.request_timeout)
+        error = find_error(answer)
+        if error is not None:
+            raise error
+        return answer.body
+
+    async def _repeated(
+        self,
+        group: Group,
+        key: str,
+        attempt: Callable[[], Awaitable[T]],
+        harmless: tuple[type[Failure], ...],
+        *,
+        admitted: bool = False,
+    ) -> T:
+        """Call `attempt` when it is its turn, and again after an error of the `harmless` kinds that may pass.
+
+        It waits for its turn as :meth:`Limiter.acquire` does with `group` and `key`; for the first one only
+        if it is not `admitted` already.
+        """
         delays = backoff_delays(self._options)
-        group = read_group(path)
         attempts = READ_ATTEMPTS
         while True:
             attempts -= 1
-            await self._limiter.acquire(group)
+            if not admitted:
+                await self._limiter.acquire(group, key)
+            admitted = False
             try:
-                return await self._attempt("GET", path, params)
+                return await attempt()
             except (ApiError, RequestFailed) as error:
+                if not isinstance(error, harmless):
+                    raise
                 wait = self._wait_before_retry(error, next(delays))
                 if wait is not None and isinstance(error, RateLimitExceeded):
                     # The others would be refused as well.
-                    self._limiter.hold(group, wait)
+                    self._limiter.hold(group, wait, key)
                 if wait is None or not attempts:
                     raise
             await trio.sleep(wait)
 
-    async def _attempt(self, method: str, path: str, params: Query) -> bytes:
-        name = f"{method} {path}"
-        request = self._http.build_request(method, path, params=dict(params))
-        with trio.move_on_after(self._options.request_timeout):
-            answer = await self._exchange(name, request)
-            error = find_error(answer)
-            if error is not None:
-                raise error
-            return answer.body
-        raise RequestFailed(f"{name} got no answer within {self._options.request_timeout:g} s")
+    async def _send(self, name: str, request: httpx2.Request, seconds: float) -> Answer:
+        """Send `request` once and return the whole answer, whatever it says.
+
+        Raises:
+          RequestFailed: no answer within `seconds`, or none at all, or an unreadable one.
+          MessageTooBig: an answer of more than ``Options.max_message_bytes``.
+        """
+        with trio.move_on_after(seconds):
+            return await self._exchange(name, request)
+        raise RequestFailed(f"{name} got no answer within {seconds:g} s")
 
     async def _exchange(self, name: str, request: httpx2.Request) -> Answer:
         if self._http.is_closed:
@@ -139,7 +171,7 @@ class HttpClient:
                     raise MessageTooBig(f"{what}; raise Options.max_message_bytes")
         return bytes(body)
 
-    def _wait_before_retry(self, error: ApiError | RequestFailed, backoff: float) -> float | None:
+    def _wait_before_retry(self, error: Failure, backoff: float) -> float | None:
         """Return how many seconds to wait before trying again, or None if that is pointless."""
         if isinstance(error, RequestFailed):
             return None if isinstance(error.__cause__, ssl.SSLCertVerificationError) else backoff

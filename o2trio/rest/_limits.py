@@ -11,7 +11,7 @@ from enum import Enum
 import attrs
 import trio
 
-__all__ = ["RATES", "Bucket", "Group", "Limiter", "Rate", "read_group"]
+__all__ = ["RATES", "Bucket", "Group", "Limiter", "Rate", "read_group", "write_group"]
 
 
 @attrs.frozen(slots=True)
@@ -32,6 +32,7 @@ class Group(Enum):
     ACTIONS = "actions"
     ACCOUNT_CREATION = "account creation"
     ACCOUNT_WRITES = "account writes"
+    SERVICES = "services"
 
 
 _MARGIN = 1.1
@@ -48,6 +49,8 @@ RATES: Mapping[Group, Rate] = {
     Group.ACTIONS: Rate(5, 1.0 * _MARGIN),
     Group.ACCOUNT_CREATION: Rate(1, 1.0 * _MARGIN),
     Group.ACCOUNT_WRITES: Rate(10, 60.0 * _MARGIN),
+    # The faucet and the whitelist publish no limit.
+    Group.SERVICES: Rate(5, 1.0 * _MARGIN),
 }
 
 _READ_GROUPS: tuple[tuple[str, Group], ...] = (
@@ -59,6 +62,17 @@ _READ_GROUPS: tuple[tuple[str, Group], ...] = (
 def read_group(path: str) -> Group:
     """Return the group that a read of `path` belongs to."""
     return next((group for prefix, group in _READ_GROUPS if path.startswith(prefix)), Group.READS)
+
+
+_WRITE_GROUPS: Mapping[str, Group] = {
+    "/v1/session": Group.SESSION,
+    "/v1/session/actions": Group.ACTIONS,
+}
+
+
+def write_group(path: str) -> Group:
+    """Return the group that a signed submission to `path` belongs to: the strictest if it is not listed."""
+    return _WRITE_GROUPS.get(path, Group.ACCOUNT_WRITES)
 
 
 @attrs.frozen(slots=True)

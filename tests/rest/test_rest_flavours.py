@@ -319,7 +319,7 @@ async def test_account(ask: Any, nonce: Any) -> None:
         last_modification=5,
         synced_with_network=True,
         sync_state={"V3": (1,)},
-        session=m.Session(session_id=m.Identity.address(ORDER), expiry=99, contract_ids=(MARKET,)),
+        session=m.RegisteredSession(session_id=m.Identity.address(ORDER), expiry=99, contract_ids=(MARKET,)),
     )
     assert asked == ("/v1/accounts", {"trade_account_id": ACCOUNT.id})
     assert isinstance(got, m.AccountInfo)

@@ -1,0 +1,169 @@
+"""What the answer to a signed submission proves: that it ran, that it did not, or neither.
+
+Pure functions over a complete answer. Nothing is sent or repeated here; ``_writes`` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import attrs
+
+from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded
+from .._errors import ApiError, DecodeError
+from .._trading_errors import OnChainRevert
+from ..models import Order, normalize_id
+from ..transport._backoff import parse_retry_after
+from ..transport._faults import is_transient_status
+from ..wire._structure import parse, structure
+from ._answers import Answer, Envelope, error_of, find_error
+
+__all__ = ["Answered", "judge"]
+
+_CODES = range(1000, 10_000)
+"""The exchange's own codes, known or not; a smaller one is an HTTP status that a gateway repeats."""
+_INTERNAL = next(code for code, kind in API_ERRORS.items() if kind is InternalError)
+_CLIENT_ERRORS = range(400, 500)
+_SERVER_ERRORS = range(500, 600)
+_SUCCESSES = range(200, 300)
+_DEEPEST = 4
+"""How deep orders may lie inside groups."""
+
+
+@attrs.frozen(slots=True)
+class Answered:
+    """A submission that was carried out.
+
+    Attributes:
+      tx_id: the transaction.
+      orders: the orders that it created, where the exchange was asked to tell and did so readably.
+      content: the whole answer.
+    """
+
+    tx_id: str
+    orders: tuple[Order, ...]
+    content: Mapping[str, object] = attrs.field(hash=False)
+
+
+def judge(answer: Answer) -> Answered | ApiError | None:
+    """Return what `answer` proves about the submission that it answers.
+
+    Returns:
+      :class:`Answered` if it ran and succeeded; :exc:`OnChainRevert` if it ran and failed; another
+      :exc:`ApiError` if it was refused and did not run; None if it may have run or not. In doubt, None.
+    """
+    content = _content(answer.body)
+    if content is None:
+        error = find_error(answer)
+        return error if isinstance(error, RateLimitExceeded) else None
+    envelope, tx_id = _envelope(content), _text(content.get("tx_id"))
+    error = error_of(answer, envelope)
+    if tx_id is None and isinstance(error, RateLimitExceeded):
+        return error
+    revert = _revert(answer, envelope, tx_id)
+    if revert is not None:
+        return revert
+    if tx_id is not None:
+        done = answer.status in _SUCCESSES and envelope.code is None
+        return Answered(_id(tx_id), _orders(content.get("orders")), content) if done else None
+    return error if _is_refusal(answer.status, envelope.code) else None
+
+
+def _is_refusal(status: int, code: int | None) -> bool:
+    """Tell whether an error without a transaction proves that nothing ran."""
+    if code is None:
+        return status in _CLIENT_ERRORS and not is_transient_status(status)
+    if code == _INTERNAL or code not in _CODES:
+        return False
+    return code in API_ERRORS or status not in _SERVER_ERRORS
+
+
+def _revert(answer: Answer, envelope: Envelope, tx_id: str | None) -> OnChainRevert | None:
+    """Return the failure on chain that an answer tells: by decoded evidence, or in the envelope for it."""
+    # Not at the top: o2trio.trading builds on this package.
+    from ..trading._reverts import decode_revert  # noqa: PLC0415
+
+    reason = envelope.reason or (envelope.message if envelope.code == _INTERNAL else None)
+    revert = decode_revert(reason, envelope.receipts)
+    bare = bool(envelope.reason) and envelope.code is None and answer.status not in _SERVER_ERRORS
+    if not (revert.is_evident or bare):
+        return None
+    error = OnChainRevert(
+        f"{answer.request} failed on chain: {revert}",
+        status=answer.status,
+        code=envelope.code,
+        message=envelope.message,
+        reason=envelope.reason,
+        receipts=envelope.receipts,
+        retry_after=parse_retry_after(answer.retry_after),
+    )
+    error.enum, error.variant, error.panic = revert.enum, revert.variant, revert.panic
+    error.revert_code, error.signal = revert.revert_code, revert.signal
+    error.tx_id = None if tx_id is None else _id(tx_id)
+    return error
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _object(value: object) -> dict[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def _content(body: bytes) -> dict[str, object] | None:
+    try:
+        return _object(parse(body))
+    except DecodeError:
+        return None
+
+
+def _envelope(content: Mapping[str, object]) -> Envelope:
+    """Read each field of an error for itself: a strange one must not hide the others."""
+    code = content.get("code")
+    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) <= len(str(_CODES.stop)):
+        code = int(code)
+    return Envelope(
+        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message=_text(content.get("message")),
+        reason=_text(content.get("reason")),
+        receipts=content.get("receipts"),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _id(tx_id: str) -> str:
+    try:
+        return normalize_id(tx_id)
+    except ValueError:
+        return tx_id
+
+
+def _orders(value: object) -> tuple[Order, ...]:
+    """Return the orders of an answer, grouped by market or not; nothing if they cannot be read.
+
+    What cannot be read here is only a convenience: the transaction succeeded all the same.
+    """
+    try:
+        return structure(list(_flat(value, None, _DEEPEST)), tuple[Order, ...], "")
+    except DecodeError:
+        return ()
+
+
+def _flat(value: object, market_id: object, deepest: int) -> Iterator[object]:
+    """Yield the orders inside groups, each with its group's market."""
+    found = _object(value)
+    if value is None or not deepest:
+        return
+    if isinstance(value, list):
+        for entry in cast("list[object]", value):
+            yield from _flat(entry, market_id, deepest - 1)
+    elif found is None or "order_id" in found:
+        yield value if found is None or market_id is None else {"market_id": market_id, **found}
+    else:
+        market_id = found.get("market_id", market_id)
+        for name in ("orders", "order"):
+            yield from _flat(found.get(name), market_id, deepest - 1)
