@@ -9,11 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from ..models import Balance, Id, Identity, Market, Order, OrderTransaction, Trade
-from ._accounts import NOTHING, Account, Holding, balance_of
+from ._accounts import NOTHING, Access, Account, Holding, balance_of
 from ._block import Block
 from ._matching import BookOrder, LevelChange
 
@@ -81,6 +82,7 @@ class Audit:
         self._states: dict[Id, list[Recorded[BookOrder]]] = {}
         self._balances: dict[tuple[Id, Id], list[Recorded[Holding]]] = {}
         self._nonces: dict[Id, list[Recorded[int]]] = {}
+        self._accesses: dict[Id, list[Recorded[Access]]] = {}
         self._levels: dict[Id, deque[Recorded[Sequence[LevelChange]]]] = {}
 
     # -- the truth ---------------------------------------------------------------------------------
@@ -99,12 +101,15 @@ class Audit:
         self._check()
         return tuple(self._trades.get(_market_id(market), ()))
 
-    def orders(self, account: Account | Id, market: Market | Id | None = None) -> tuple[Recorded[Order], ...]:
+    def orders(
+        self, account: Account | Id, market: Market | Id | None = None, *, start: int = 0
+    ) -> tuple[Recorded[Order], ...]:
         """Return every state that any order of an account ever had, in order; one per order and block.
 
         Args:
           account: whose.
           market: of this market only.
+          start: pass over so many of the account's records, for who reads on and on.
 
         Raises:
           AuditOverflow: not all of them are known any more.
@@ -114,14 +119,19 @@ class Audit:
         return _mapped(
             (
                 record
-                for record in self._orders.get(_account_id(account), ())
+                for record in islice(self._orders.get(_account_id(account), ()), start, None)
                 if wanted in {None, record.value.market_id}
             ),
             _order,
         )
 
-    def balances(self, account: Account | Id, asset: Id) -> tuple[Recorded[Balance], ...]:
+    def balances(self, account: Account | Id, asset: Id, *, start: int = 0) -> tuple[Recorded[Balance], ...]:
         """Return every holding that an account ever had of an asset, in order; one per block.
+
+        Args:
+          account: whose.
+          asset: of what.
+          start: pass over so many records.
 
         Raises:
           AuditOverflow: not all of them are known any more.
@@ -129,7 +139,7 @@ class Audit:
         self._check()
         key = _account_id(account)
         identity = Identity.contract(key)
-        held = self._balances.get((key, asset), ())
+        held = islice(self._balances.get((key, asset), ()), start, None)
         return _mapped(held, lambda holding: balance_of(identity, asset, holding))
 
     def nonces(self, account: Account | Id) -> tuple[Recorded[int], ...]:
@@ -140,6 +150,10 @@ class Audit:
         """
         self._check()
         return tuple(self._nonces.get(_account_id(account), ()))
+
+    def levels(self, market: Market | Id) -> Sequence[Recorded[Sequence[LevelChange]]]:
+        """Return what happened to a market's price levels, block by block, in the last minute at least."""
+        return self._levels.get(_market_id(market), ())
 
     def _check(self) -> None:
         if not self._complete:
@@ -164,6 +178,8 @@ class Audit:
             self._add(self._balances, key, Recorded(height, seen, account.holding(asset)))
         for account in block.nonces:
             self._add(self._nonces, account.trade_account_id, Recorded(height, seen, account.nonce))
+        for account in block.accesses:
+            self._add(self._accesses, account.trade_account_id, Recorded(height, seen, account.access))
         for market_id, changes in block.levels.items():
             self._levels.setdefault(market_id, deque()).append(Recorded(height, seen, changes))
         cut = seen - int(MAX_STALE_SECONDS * 1_000_000_000)
@@ -190,6 +206,7 @@ class Audit:
             + _shorten(self._orders, cut)
             + _shorten(self._balances, cut)
             + _shorten(self._nonces, cut)
+            + _shorten(self._accesses, cut)
         )
 
     # -- the past ----------------------------------------------------------------------------------
@@ -216,6 +233,11 @@ class Audit:
         """Return an account's nonce at `moment` and the block that made it."""
         record = latest(self._nonces.get(account.trade_account_id, []), moment)
         return (0, 0) if record is None else (record.value, record.height)
+
+    def access_at(self, account: Account, moment: int) -> Access:
+        """Return who could act for an account at `moment`, and with which parallel nonces."""
+        record = latest(self._accesses.get(account.trade_account_id, []), moment)
+        return Access() if record is None else record.value
 
     def changes_since(self, market_id: Id, moment: int) -> Sequence[LevelChange]:
         """Return what happened to a market's levels after `moment`."""

@@ -1,4 +1,4 @@
-"""What one block changed: the unit in which the exchange tells the world. No behaviour."""
+"""What one block changed: the unit in which the exchange tells the world, and how it is gathered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..models import Id, Trade
 from ._accounts import Account
 from ._matching import BookOrder, LevelChange
 
-__all__ = ["Block"]
+__all__ = ["Block", "Draft"]
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Block:
       orders: every order that changed, each once.
       balances: every (account, asset) that changed, each once.
       nonces: every account whose nonce moved.
+      accesses: every account whose session, version or parallel nonces changed.
     """
 
     height: int
@@ -34,6 +35,7 @@ class Block:
     orders: Sequence[BookOrder]
     balances: Sequence[tuple[Account, Id]]
     nonces: Sequence[Account]
+    accesses: Sequence[Account]
 
     @property
     def onchain_timestamp(self) -> int:
@@ -43,4 +45,31 @@ class Block:
     @property
     def is_empty(self) -> bool:
         """Whether nothing changed."""
-        return not (self.trades or self.levels or self.orders or self.balances or self.nonces)
+        changes = (self.trades, self.levels, self.orders, self.balances, self.nonces, self.accesses)
+        return not any(changes)
+
+
+class Draft:
+    """The block under construction: what changed so far, each once; as in :class:`Block`."""
+
+    __slots__ = ("accesses", "balances", "nonces", "orders", "trades")
+
+    def __init__(self) -> None:
+        self.trades: dict[Id, list[Trade]] = {}
+        self.orders: dict[Id, BookOrder] = {}
+        self.balances: dict[tuple[Id, Id], tuple[Account, Id]] = {}
+        self.nonces: dict[Id, Account] = {}
+        self.accesses: dict[Id, Account] = {}
+
+    def finish(self, height: int, now: int, levels: Mapping[Id, Sequence[LevelChange]]) -> Block:
+        """Return the block; `now` in nanoseconds since 1970."""
+        return Block(
+            height=height,
+            seen_timestamp=now,
+            trades=self.trades,
+            levels=levels,
+            orders=tuple(self.orders.values()),
+            balances=tuple(self.balances.values()),
+            nonces=tuple(self.nonces.values()),
+            accesses=tuple(self.accesses.values()),
+        )

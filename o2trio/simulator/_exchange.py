@@ -1,71 +1,38 @@
-"""The exchange: markets, accounts and orders, and what each block changed. No I/O, no tasks.
+"""The exchange: accounts, sessions, nonces and transactions, and what each block changed. No I/O, no tasks.
 
-Actions (:meth:`Exchange.place`, :meth:`Exchange.cancel`, :meth:`Exchange.settle`) change the state at
-once; :meth:`Exchange.seal` closes the block and returns the records of everything that changed since
-the last one. Whoever may act, with which signature, is not decided here.
+Transactions (:meth:`Exchange.transact`, and the simple ones :meth:`Exchange.place`,
+:meth:`Exchange.cancel` and :meth:`Exchange.settle`) change the state at once; :meth:`Exchange.seal`
+closes the block and returns the records of everything that changed since the last one. Whoever may act,
+with which signature, is not decided here.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from ..models import (
-    Balance,
-    DepthChanges,
-    Fill,
-    Id,
-    Identity,
-    Level,
-    Market,
-    Markets,
-    OrderType,
-    Side,
-    Trade,
-)
-from ._accounts import Account, Revert
-from ._audit import Audit
-from ._block import Block
-from ._history import TradeHistory
-from ._markets import FEE_SCALE, Listing, make_id, markets_of
-from ._matching import FILLS_KEPT, BookOrder, Match, OrderBook
-from ._rules import Terms, check_order, escrow_needed, may_rest, order_value
+import attrs
+
+from ..models import Id, Identity, OrderType, Side
+from ..trading._actions import Action, CancelOrder, CreateOrder, RegisterReferer, SettleBalance
+from ._accounts import LATEST_VERSION, Access, Account, Revert, SessionRecord
+from ._block import Block, Draft
+from ._clearing import Clearing, transaction_id
+from ._markets import Listing, make_id
+from ._matching import BookOrder
+from ._nonces import use_nonce
+from ._rules import Terms
+from ._state import group_levels, group_price
 
 __all__ = ["ORDERS_KEPT", "Block", "Exchange", "group_levels", "group_price"]
+
+T = TypeVar("T")
 
 ORDERS_KEPT = 20_000
 """Closed orders that one market remembers; open orders are always known."""
 
 
-def group_price(side: Side, price: int, bucket: int) -> int:
-    """Return the multiple of `bucket` that shows `price`: bids go down, asks up."""
-    return price - price % bucket if side is Side.BUY else -(-price // bucket) * bucket
-
-
-def group_levels(side: Side, levels: Sequence[Level], bucket: int) -> tuple[Level, ...]:
-    """Return the levels summed up in buckets, in the order they came in."""
-    if bucket == 1:
-        return tuple(levels)
-    sums: dict[int, int] = {}
-    for level in levels:
-        price = group_price(side, level.price, bucket)
-        sums[price] = sums.get(price, 0) + level.quantity
-    return tuple(Level(price, quantity) for price, quantity in sums.items())
-
-
-class _MarketState:
-    """What the exchange keeps for one market."""
-
-    def __init__(self, item: Listing) -> None:
-        self.listing = item
-        self.market = item.market
-        self.book = OrderBook()
-        self.history = TradeHistory()
-        self.open: dict[Id, BookOrder] = {}
-        self.closed: deque[BookOrder] = deque()
-
-
-class Exchange:
+class Exchange(Clearing):
     """Everything that is true on the simulated exchange.
 
     Args:
@@ -74,110 +41,96 @@ class Exchange:
 
     Attributes:
       audit: every block's truth.
+      tx_id: the latest transaction.
+      new_account_version: of the accounts opened from now on; lower than ``LATEST_VERSION`` they know no
+        parallel nonces until they are upgraded.
+      deposits: what was ever brought in, by asset.
+      outside: money that was withdrawn to, or minted for, identities that are no trading accounts.
     """
 
     def __init__(self, listings: Sequence[Listing], clock: Callable[[], int]) -> None:
-        self.audit = Audit()
-        self.markets: Markets = markets_of(listings)
-        self.accounts: dict[Id, Account] = {}
-        self.orders: dict[Id, BookOrder] = {}
-        self.fees: dict[Id, int] = {}
-        self.deposits: dict[Id, int] = {}
-        self._clock = clock
-        self._states = {item.market.market_id: _MarketState(item) for item in listings}
-        self._orders_of: dict[tuple[Id, Id], dict[Id, BookOrder]] = {}
-        self._height = 1
-        self._count = 0
-        self._new_block()
+        super().__init__(listings, clock)
+        self.new_account_version = LATEST_VERSION
+        self._transactions = 0
 
-    def _new_block(self) -> None:
-        self._new_trades: dict[Id, list[Trade]] = {}
-        self._changed_orders: dict[Id, BookOrder] = {}
-        self._changed_balances: dict[tuple[Id, Id], tuple[Account, Id]] = {}
-        self._changed_nonces: dict[Id, Account] = {}
-        self._tx_id = make_id("block", self._height)
-
-    # -- what is true ------------------------------------------------------------------------------
-
-    @property
-    def now(self) -> int:
-        """Nanoseconds since 1970."""
-        return self._clock()
-
-    @property
-    def height(self) -> int:
-        """The number of the block under construction."""
-        return self._height
-
-    def book(self, market_id: Id, precision: int = 0) -> DepthChanges:
-        """Return the whole book with absolute sizes, best levels first.
-
-        Args:
-          market_id: a known market.
-          precision: level of grouping; prices become multiples of ``10**precision``.
-        """
-        book = self._states[market_id].book
-        bids, asks = (group_levels(side, book.levels(side), 10**precision) for side in (Side.BUY, Side.SELL))
-        return DepthChanges(bids=bids, asks=asks)
-
-    def matching(self, market_id: Id) -> OrderBook:
-        """Return a market's living order book; to look at only."""
-        return self._states[market_id].book
-
-    def history(self, market_id: Id) -> TradeHistory:
-        """Return a market's trades."""
-        return self._states[market_id].history
-
-    def trades(self, market_id: Id) -> Sequence[Trade]:
-        """Return a market's trades, oldest first."""
-        return self._states[market_id].history.trades
-
-    def open_orders(self, market_id: Id) -> Sequence[BookOrder]:
-        """Return every resting order of a market, oldest first."""
-        return tuple(self._states[market_id].open.values())
-
-    def orders_of(self, account: Id, market_id: Id) -> Sequence[BookOrder]:
-        """Return an account's orders on a market, oldest first."""
-        return tuple(self._orders_of.get((account, market_id), {}).values())
-
-    def balance(self, account: Account, asset: Id) -> Balance:
-        """Return an account's holding of an asset."""
-        return account.balance(asset)
-
-    def supply(self, asset: Id) -> int:
-        """Return the sum of all accounts and the fees; always equal to what was deposited."""
-        held = sum(
-            balance.total for balance in (account.balance(asset) for account in self.accounts.values())
-        )
-        return held + self.fees.get(asset, 0)
-
-    # -- actions -----------------------------------------------------------------------------------
+    # -- accounts and money from outside -----------------------------------------------------------
 
     def create_account(self, name: str, deposits: Mapping[Id, int]) -> Account:
         """Create a trading account and fund its wallet; `name` determines its ids and must be new."""
-        account = Account(
-            identity=Identity.contract(make_id("account", name)),
-            owner=Identity.address(make_id("owner", name)),
-            name=name,
-            created=self.now,
-        )
-        if account.trade_account_id in self.accounts:
+        account_id = make_id("account", name)
+        if account_id in self.accounts:
             raise ValueError(f"there is an account {name!r} already")
-        self.accounts[account.trade_account_id] = account
+        account = self._add_account(account_id, Identity.address(make_id("owner", name)), name)
         for asset, amount in deposits.items():
             self.deposit(account, asset, amount)
         return account
 
+    def open_account(self, owner: Identity) -> Account:
+        """Return the account of an owner; a new one, without money, if there is none.
+
+        Its id is determined by the owner.
+        """
+        account_id = make_id("account", owner.kind.value, owner.id)
+        return self.account_of(owner) or self._add_account(account_id, owner, f"of {owner.id}")
+
     def deposit(self, account: Account, asset: Id, amount: int) -> None:
         """Credit money from outside to an account's wallet."""
-        account.deposit(asset, amount)
-        self.deposits[asset] = self.deposits.get(asset, 0) + amount
-        self._touch(account, asset)
+        self.mint(account.identity, asset, amount)
+
+    def mint(self, to: Identity, asset: Id, amount: int) -> None:
+        """Make money, as a faucet does, and give it to a trading account's wallet or to somebody outside."""
+        self._journal.put(self.deposits, asset, self.deposits.get(asset, 0) + amount)
+        self._pay_out(to, asset, amount)
+
+    def _add_account(self, account_id: Id, owner: Identity, name: str) -> Account:
+        account = Account(
+            identity=Identity.contract(account_id),
+            owner=owner,
+            name=name,
+            created=self.now,
+            access=Access(version=self.new_account_version),
+            journal=self._journal,
+        )
+        self._journal.put(self.accounts, account_id, account)
+        if owner not in self._owners:
+            self._journal.put(self._owners, owner, account)
+        return account
+
+    # -- transactions ------------------------------------------------------------------------------
+
+    def transact(self, account: Account, work: Callable[[], T], *, parallel: int | None = None) -> T:
+        """Run `work` as one transaction: all of it happens, or nothing but the use of its nonce.
+
+        Afterwards `tx_id` names the transaction. The block is closed by :meth:`seal`, as always.
+
+        Args:
+          account: whose nonce is used.
+          work: calls :meth:`apply`, :meth:`set_session`, :meth:`withdraw` or :meth:`upgrade`, or raises
+            :exc:`Revert` itself.
+          parallel: the packed parallel nonce; without it the sequential nonce moves by one.
+
+        Raises:
+          Revert: by `work`, with `tx_id` set; or code 123, for a parallel nonce of an old account.
+          NonceRefused: the parallel nonce cannot be used; there was no transaction.
+          RuntimeError: there is a transaction under way already.
+        """
+        self._begin(account, parallel)
+        try:
+            with self._journal:
+                if parallel is not None and account.version < LATEST_VERSION:
+                    raise Revert("Code", "123", "the account contract is too old")
+                result = work()
+        except Revert as revert:
+            revert.tx_id = self.tx_id
+            raise
+        for market_id in self._states:
+            self._forget(market_id)
+        return result
 
     def place(
         self, account: Account, market_id: Id, side: Side, price: int, quantity: int, order_type: OrderType
     ) -> BookOrder:
-        """Place an order, match it, and rest what remains if its type rests.
+        """Place an order, match it, and rest what remains if its type rests; a transaction of its own.
 
         Args:
           account: who pays, from the wallet.
@@ -187,152 +140,129 @@ class Exchange:
         Raises:
           Revert: the contract refuses; nothing but the nonce changed.
         """
-        state = self._states[market_id]
-        self._use_nonce(account)
-        terms = Terms(side, price, quantity, order_type)
-        check_order(state.market, state.book, state.history.last_price, terms)
-        escrow = escrow_needed(state.market, terms)
-        account.lock(state.market.contract_id, _paid(state.market, side), escrow)
-        self._touch(account, _paid(state.market, side))
-        self._count += 1
-        order = BookOrder(
-            order_id=make_id("order", self._count),
-            owner=account.identity,
-            market_id=market_id,
-            side=side,
-            order_type=order_type,
-            price=price,
-            quantity=quantity,
-            created=self.now,
-            escrow=escrow,
-        )
-        order.note(self._tx_id, "created")
-        self._remember(state, order)
-        for match in state.book.match(order):
-            self._trade(state, order, match)
-        if may_rest(state.market, order):
-            state.book.rest(order)
-        else:
-            self._close(state, order)
+        self._begin(account)
+        order = self._create_order(account, market_id, Terms(side, price, quantity, order_type))
+        self._forget(market_id)
         return order
 
     def cancel(self, account: Account, order_id: Id) -> BookOrder:
-        """Take an order off its book and unlock what it held.
+        """Take an order off its book and unlock what it held; a transaction of its own.
 
         Raises:
           Revert: no such open order of this account; nothing but the nonce changed.
         """
-        self._use_nonce(account)
-        order = self.orders.get(order_id)
-        if order is None or order.close or order.owner != account.identity:
-            raise Revert("OrderCancelError", "NotOrderOwner", order_id)
-        state = self._states[order.market_id]
-        state.book.remove(order)
-        order.cancel = True
-        self._close(state, order)
+        self._begin(account)
+        order = self._cancel_order(account, None, order_id)
+        self._forget(order.market_id)
         return order
 
     def settle(self, account: Account, market_id: Id) -> None:
-        """Move the account's proceeds from a book to its wallet."""
-        self._use_nonce(account)
-        for asset in account.settle(self._states[market_id].market.contract_id):
-            self._touch(account, asset)
+        """Move the account's proceeds from a book to its wallet; a transaction of its own."""
+        self._begin(account)
+        self._settle_balance(account, market_id, account.identity)
 
     def seal(self) -> Block:
-        """Close the block, write it down and return everything that changed since the last one."""
-        levels = {
-            key: changes for key, state in self._states.items() if (changes := state.book.take_changes())
-        }
-        block = Block(
-            height=self._height,
-            seen_timestamp=self.now,
-            trades=self._new_trades,
-            levels=levels,
-            orders=tuple(self._changed_orders.values()),
-            balances=tuple(self._changed_balances.values()),
-            nonces=tuple(self._changed_nonces.values()),
-        )
+        """Close the block, write it down and return everything that changed since the last one.
+
+        Raises:
+          RuntimeError: there is a transaction under way.
+        """
+        self._check_idle()
+        states = self._states.items()
+        levels = {key: changes for key, state in states if (changes := state.book.take_changes())}
+        block = self._draft.finish(self._height, self.now, levels)
         self.audit.record(block)
         self._height += 1
-        self._new_block()
+        self._draft = Draft()
         return block
+
+    # -- what a transaction consists of ------------------------------------------------------------
+
+    def apply(self, account: Account, action: Action) -> BookOrder | None:
+        """Do one action of a session, inside of a transaction; return the order that was created, if any.
+
+        Raises:
+          Revert: the contract refuses.
+        """
+        market_id = action.market.market_id
+        match action:
+            case CreateOrder(side=side, price=price, quantity=quantity, order_type=order_type):
+                return self._create_order(account, market_id, Terms(side, price, quantity, order_type))
+            case CancelOrder(order_id=order_id):
+                self._cancel_order(account, market_id, order_id)
+            case SettleBalance(to=to):
+                self._settle_balance(account, market_id, to)
+            case RegisterReferer(to=to):
+                if account.referer is not None:
+                    raise Revert("TradeAccountRegistryError", "TradeAccountAlreadyHasReferer")
+                self._journal.keep(account)
+                account.referer = to
+        return None
+
+    def set_session(
+        self, account: Account, session_id: Identity, expiry: int, contract_ids: Sequence[Id]
+    ) -> SessionRecord:
+        """Replace the account's session, inside of a transaction; `expiry` in seconds since 1970.
+
+        Raises:
+          Revert: ``SessionError``.
+        """
+        if expiry <= self.now // 1_000_000_000:
+            raise Revert("SessionError", "SessionInThePast")
+        if not contract_ids:
+            raise Revert("SessionError", "NoApprovedContractIdsProvided")
+        session = SessionRecord(session_id, expiry, tuple(contract_ids))
+        self._set_access(account, attrs.evolve(account.access, session=session))
+        return session
+
+    def withdraw(self, account: Account, to: Identity, asset: Id, amount: int) -> None:
+        """Pay money of the wallet out, inside of a transaction: to another account, or to outside.
+
+        Raises:
+          Revert: ``WithdrawError``.
+        """
+        account.withdraw(asset, amount)
+        self._touch(account, asset)
+        self._pay_out(to, asset, amount)
+
+    def upgrade(self, account: Account) -> None:
+        """Bring the account contract to the latest version, inside of a transaction; its session ends.
+
+        Raises:
+          Revert: ``No upgrade available``.
+        """
+        if account.version >= LATEST_VERSION:
+            raise Revert("Text", "No upgrade available")
+        self._set_access(account, Access())
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _use_nonce(self, account: Account) -> None:
-        account.nonce += 1
-        account.last_modification = self._height
-        self._changed_nonces[account.trade_account_id] = account
+    def _begin(self, account: Account, parallel: int | None = None) -> None:
+        """Use a nonce and begin the transaction that it is for; this is never taken back."""
+        self._check_idle()
+        if parallel is None:
+            account.nonce += 1
+            account.last_modification = self._height
+            self._draft.nonces[account.trade_account_id] = account
+        elif account.version >= LATEST_VERSION:
+            windows = use_nonce(account.windows, parallel, self.now // 1_000_000_000)
+            self._set_access(account, attrs.evolve(account.access, windows=windows))
+        self._transactions += 1
+        self.tx_id = transaction_id(self._transactions)
 
-    def _touch(self, account: Account, asset: Id) -> None:
-        self._changed_balances[account.trade_account_id, asset] = (account, asset)
+    def _check_idle(self) -> None:
+        if self._journal.is_open:
+            raise RuntimeError("there is a transaction under way")
 
-    def _remember(self, state: _MarketState, order: BookOrder) -> None:
-        self.orders[order.order_id] = state.open[order.order_id] = order
-        self._orders_of.setdefault((order.owner.id, order.market_id), {})[order.order_id] = order
-        self._changed_orders[order.order_id] = order
+    def _set_access(self, account: Account, access: Access) -> None:
+        self._journal.keep(account)
+        account.access = access
+        self._journal.put(self._draft.accesses, account.trade_account_id, account)
 
-    def _close(self, state: _MarketState, order: BookOrder) -> None:
-        """End an order that is off the book: free its escrow, forget the oldest closed one."""
-        order.close = True
-        self._changed_orders[order.order_id] = order
-        del state.open[order.order_id]
-        state.closed.append(order)
-        if order.escrow:
-            account, asset = self.accounts[order.owner.id], _paid(state.market, order.side)
-            account.unlock(state.market.contract_id, asset, order.escrow)
-            order.escrow = 0
-            self._touch(account, asset)
-        if len(state.closed) > ORDERS_KEPT:
-            oldest = state.closed.popleft()
+    def _forget(self, market_id: Id) -> None:
+        """Forget the oldest closed orders of a market that has too many."""
+        closed = self._states[market_id].closed
+        while len(closed) > ORDERS_KEPT:
+            oldest = closed.popleft()
             del self.orders[oldest.order_id]
             del self._orders_of[oldest.owner.id, oldest.market_id][oldest.order_id]
-
-    def _trade(self, state: _MarketState, taker: BookOrder, match: Match) -> None:
-        """Move the money of one fill and write it down."""
-        market, (maker, price, quantity) = state.market, match
-        total = order_value(market, price, quantity)
-        fees: dict[Id, int] = {}
-        for order, rate in ((maker, market.maker_fee), (taker, market.taker_fee)):
-            paid, received = (total, quantity) if order.side is Side.BUY else (quantity, total)
-            fees[order.order_id] = fee = received * rate // FEE_SCALE
-            self._exchange_money(market, order, paid, received, fee)
-        trade = Trade(
-            trade_id=f"{maker.order_id}/{taker.order_id}",
-            side=maker.side,
-            price=price,
-            quantity=quantity,
-            total=total,
-            timestamp=self.now // 1_000_000,
-            maker=maker.owner,
-            taker=taker.owner,
-            maker_fee=fees[maker.order_id],
-            taker_fee=fees[taker.order_id],
-        )
-        state.history.add(trade)
-        self._new_trades.setdefault(market.market_id, []).append(trade)
-        for order, other in ((maker, taker), (taker, maker)):
-            fill = Fill(order_id=other.order_id, price=price, quantity=quantity, timestamp=trade.timestamp)
-            order.fills = (*order.fills, fill)[-FILLS_KEPT:]
-            order.note(self._tx_id, "trade")
-        self._changed_orders[maker.order_id] = maker
-        if not maker.remaining:
-            self._close(state, maker)
-        elif not may_rest(market, maker):
-            state.book.remove(maker)
-            self._close(state, maker)
-
-    def _exchange_money(self, market: Market, order: BookOrder, paid: int, received: int, fee: int) -> None:
-        account, book = self.accounts[order.owner.id], market.contract_id
-        pays, gets = _paid(market, order.side), _paid(market, order.side.opposite)
-        order.escrow -= paid
-        account.pay(book, pays, paid)
-        account.receive(book, gets, received - fee)
-        self.fees[gets] = self.fees.get(gets, 0) + fee
-        self._touch(account, pays)
-        self._touch(account, gets)
-
-
-def _paid(market: Market, side: Side) -> Id:
-    """Return the asset that an order on `side` pays with."""
-    return market.quote.asset if side is Side.BUY else market.base.asset

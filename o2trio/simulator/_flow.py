@@ -15,7 +15,7 @@ import attrs
 from ..models import Id, OrderType, Side
 from ._accounts import Account, Revert
 from ._exchange import Exchange
-from ._markets import Listing
+from ._markets import Listing, make_id
 from ._matching import BookOrder
 from ._rules import quantum
 
@@ -82,9 +82,14 @@ class Flow:
             for item in listings
             for asset in (item.market.base, item.market.quote)
         }
-        makers = [exchange.create_account(f"maker {n}", funds) for n in range(_MAKERS)]
+
+        def account(name: str) -> Account:
+            # They are there already when the exchange has been restarted.
+            return exchange.accounts.get(make_id("account", name)) or exchange.create_account(name, funds)
+
+        makers = [account(f"maker {n}") for n in range(_MAKERS)]
         self._makers = {maker.identity: maker for maker in makers}
-        self._takers = [exchange.create_account(f"taker {n}", funds) for n in range(_TAKERS)]
+        self._takers = [account(f"taker {n}") for n in range(_TAKERS)]
 
     def delay(self) -> float:
         """Return how many seconds to wait before the next :meth:`step`."""

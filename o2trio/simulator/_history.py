@@ -10,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from ..models import Side, Trade
+from ._journal import Journal
 
 __all__ = ["DAY_MS", "MAX_BARS", "RESOLUTIONS", "TRADES_KEPT", "Bar", "TradeHistory", "page"]
 
@@ -71,16 +72,22 @@ def _bar(start: int, trades: Sequence[Trade]) -> Bar:
 
 
 class TradeHistory:
-    """The trades of one market, oldest first."""
+    """The trades of one market, oldest first.
 
-    def __init__(self, trades: Iterable[Trade] = ()) -> None:
+    Args:
+      trades: to begin with.
+      journal: makes every change; one of its own by default.
+    """
+
+    def __init__(self, trades: Iterable[Trade] = (), journal: Journal | None = None) -> None:
         self._trades = list(trades)
+        self._journal = Journal() if journal is None else journal
 
     def add(self, trade: Trade) -> None:
         """Append a trade; forget the oldest when there are too many."""
-        self._trades.append(trade)
+        self._journal.append(self._trades, trade)
         if len(self._trades) > 2 * TRADES_KEPT:
-            del self._trades[:TRADES_KEPT]
+            self._journal.cut(self._trades, 0, TRADES_KEPT)
 
     @property
     def trades(self) -> Sequence[Trade]:

@@ -6,13 +6,14 @@ order, what it is allowed to cost and what happens to the money is decided elsew
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import attrs
 
 from ..models import Fill, Id, Identity, Level, OrderType, Side
+from ._journal import Journal
 
 __all__ = ["FILLS_KEPT", "BookOrder", "LevelChange", "Match", "OrderBook"]
 
@@ -107,69 +108,72 @@ class BookOrder:
         return attrs.evolve(self)
 
 
-class _Queue:
-    """The orders of one price level in time order, and their total size."""
-
-    __slots__ = ("orders", "total")
-
-    def __init__(self) -> None:
-        self.orders: dict[Id, BookOrder] = {}
-        self.total = 0
-
-
 class _BookSide:
     """One side. Keys are prices times a sign that makes the best price the largest key."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, journal: Journal) -> None:
         self.side = side
+        self._journal = journal
         self._sign = 1 if side is Side.BUY else -1
         self._keys: list[int] = []
-        self._queues: dict[int, _Queue] = {}
+        self._queues: dict[int, dict[Id, BookOrder]] = {}
+        """The orders of each price level in time order."""
+        self._totals: dict[int, int] = {}
+        """The size of each price level."""
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def best(self) -> tuple[int, _Queue] | None:
+    def best(self) -> tuple[int, BookOrder] | None:
+        """Return the best price and the order whose turn it is there."""
         if not self._keys:
             return None
         key = self._keys[-1]
-        return key * self._sign, self._queues[key]
+        return key * self._sign, next(iter(self._queues[key].values()))
 
     def accepts(self, price: int, limit: int) -> bool:
         """Whether a taker with this limit may trade at `price` of this side."""
         return price * self._sign >= limit * self._sign
 
-    def queues(self) -> Iterator[tuple[int, _Queue]]:
-        """Yield (price, queue), best first."""
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Yield (price, size) of the levels, best first."""
         for key in reversed(self._keys):
-            yield key * self._sign, self._queues[key]
+            yield key * self._sign, self._totals[key]
 
     def add(self, order: BookOrder) -> None:
-        key = order.price * self._sign
+        key, journal = order.price * self._sign, self._journal
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = _Queue()
-            insort(self._keys, key)
-        queue.orders[order.order_id] = order
-        queue.total += order.remaining
+            queue = {}
+            journal.put(self._queues, key, queue)
+            journal.insert(self._keys, bisect_left(self._keys, key), key)
+        journal.put(queue, order.order_id, order)
+        journal.put(self._totals, key, self._totals.get(key, 0) + order.remaining)
 
     def reduce(self, order: BookOrder, price: int, quantity: int, *, gone: bool) -> None:
         """Take `quantity` off the level at `price`, and the order with it if it is `gone`."""
-        key = price * self._sign
-        queue = self._queues[key]
-        queue.total -= quantity
+        key, journal = price * self._sign, self._journal
+        journal.put(self._totals, key, self._totals[key] - quantity)
         if gone:
-            del queue.orders[order.order_id]
-            if not queue.orders:
-                del self._queues[key]
-                del self._keys[bisect_left(self._keys, key)]
+            queue = self._queues[key]
+            journal.drop(queue, order.order_id)
+            if not queue:
+                journal.drop(self._queues, key)
+                journal.drop(self._totals, key)
+                at = bisect_left(self._keys, key)
+                journal.cut(self._keys, at, at + 1)
 
 
 class OrderBook:
-    """The resting orders of one market."""
+    """The resting orders of one market.
 
-    def __init__(self) -> None:
-        self._sides = {side: _BookSide(side) for side in Side}
+    Args:
+      journal: makes every change; one of its own by default.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = Journal() if journal is None else journal
+        self._sides = {side: _BookSide(side, self._journal) for side in Side}
         self._changes: dict[tuple[Side, int], int] = {}
 
     def best(self, side: Side) -> int | None:
@@ -179,7 +183,7 @@ class OrderBook:
 
     def levels(self, side: Side) -> tuple[Level, ...]:
         """Return all levels of `side` with absolute sizes, best first."""
-        return tuple(Level(price, queue.total) for price, queue in self._sides[side].queues())
+        return tuple(Level(price, size) for price, size in self._sides[side].sizes())
 
     def depth(self, side: Side) -> int:
         """Return the number of levels of `side`."""
@@ -188,26 +192,32 @@ class OrderBook:
     def fillable(self, side: Side, limit: int, quantity: int) -> int:
         """Return how much of `quantity` a taker on `side` could get without passing `limit`."""
         opposite, found = self._sides[side.opposite], 0
-        for price, queue in opposite.queues():
+        for price, size in opposite.sizes():
             if found >= quantity or not opposite.accepts(price, limit):
                 break
-            found += queue.total
+            found += size
         return min(found, quantity)
 
-    def match(self, taker: BookOrder) -> Iterator[Match]:
+    def match(self, taker: BookOrder, affordable: Callable[[int], int] | None = None) -> Iterator[Match]:
         """Fill `taker` from the other side, best price first, oldest order first.
 
         Each step changes the two orders and the book before it yields; the caller settles it.
+
+        Args:
+          taker: what comes in.
+          affordable: returns how much of it can be paid at a price, at the time of asking.
         """
         opposite = self._sides[taker.side.opposite]
         while taker.remaining and (best := opposite.best()) is not None:
-            price, queue = best
-            if not opposite.accepts(price, taker.limit):
-                return
-            maker = next(iter(queue.orders.values()))
+            price, maker = best
             quantity = min(maker.remaining, taker.remaining)
-            maker.fill(price, quantity)
-            taker.fill(price, quantity)
+            if affordable is not None:
+                quantity = min(quantity, affordable(price))
+            if not quantity or not opposite.accepts(price, taker.limit):
+                return
+            for order in (maker, taker):
+                self._journal.keep(order)
+                order.fill(price, quantity)
             opposite.reduce(maker, price, quantity, gone=not maker.remaining)
             self._record(opposite.side, price, -quantity)
             yield Match(maker, price, quantity)
@@ -233,4 +243,4 @@ class OrderBook:
         return changes
 
     def _record(self, side: Side, price: int, change: int) -> None:
-        self._changes[side, price] = self._changes.get((side, price), 0) + change
+        self._journal.put(self._changes, (side, price), self._changes.get((side, price), 0) + change)

@@ -1,7 +1,8 @@
 """What the order book contract accepts, as pure functions of an order and its book.
 
 Where the protocol notes leave a choice: a ``Market`` order trades up to its own price, a
-``BoundedMarket`` order up to its bound, and neither ever rests; ``Limit`` behaves as ``Spot``.
+``BoundedMarket`` order up to its bound as long as its money lasts, and neither ever rests; ``Limit``
+behaves as ``Spot``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..models import Market, OrderType, Side
 from ._accounts import Revert
 from ._matching import BookOrder, OrderBook
 
-__all__ = ["Terms", "check_order", "escrow_needed", "may_rest", "order_value", "quantum"]
+__all__ = ["Terms", "affordable", "check_order", "escrow_needed", "may_rest", "order_value", "quantum"]
 
 _U64 = 2**64
 _RESTING = frozenset({"Spot", "PostOnly", "Limit"})
@@ -61,6 +62,8 @@ def check_order(market: Market, book: OrderBook, last_price: int | None, terms: 
         raise _refuse("FractionalPrice", f"{quantity} is no multiple of {quantum(market, price)}")
     if order_value(market, price, quantity) < market.min_order:
         raise _refuse("InvalidInputAmount", f"below the minimum order {market.min_order}")
+    if order_value(market, price, quantity) >= _U64:
+        raise _refuse("InvalidInputAmount", "what must be forwarded is no u64")
     if market.price_window and last_price is not None:
         window = market.price_window
         if not last_price * (100 - window) <= price * 100 <= last_price * (100 + window):
@@ -85,11 +88,14 @@ def _refuse(variant: str, detail: str) -> Revert:
 
 
 def escrow_needed(market: Market, terms: Terms) -> int:
-    """Return what an order must lock: quote units for a buy at its worst price, base units for a sell."""
-    if terms.side is Side.SELL:
-        return terms.quantity
-    worst = max(terms.price, terms.order_type.max_price or 0)
-    return -(-worst * terms.quantity // _scale(market))
+    """Return what is forwarded with an order: its value in quote units for a buy, base units for a sell."""
+    return terms.quantity if terms.side is Side.SELL else order_value(market, terms.price, terms.quantity)
+
+
+def affordable(market: Market, escrow: int, price: int) -> int:
+    """Return the greatest quantity, in whole quanta, that `escrow` quote units pay for at `price`."""
+    most, step = escrow * _scale(market) // price, quantum(market, price)
+    return most - most % step
 
 
 def may_rest(market: Market, order: BookOrder) -> bool:

@@ -46,7 +46,7 @@ class World(Protocol):
         ...
 
     def account(self, account: Id) -> Account | None:
-        """Return an account with its nonce; its money is told by :meth:`balance`."""
+        """Return an account with its nonces and session; its money is told by :meth:`balance`."""
         ...
 
     def account_of(self, owner: Identity) -> Account | None:
@@ -85,8 +85,7 @@ class Present:
         return self._exchange.accounts.get(account)
 
     def account_of(self, owner: Identity) -> Account | None:
-        accounts = self._exchange.accounts.values()
-        return next((account for account in accounts if account.owner == owner), None)
+        return self._exchange.account_of(owner)
 
     def balance(self, account: Account, asset: Id) -> Balance:
         return account.balance(asset)
@@ -153,4 +152,5 @@ class Past(Present):
         if account is None or account.created > self._moment:
             return None
         nonce, height = self._audit.nonce_at(account, self._moment)
-        return attrs.evolve(account, nonce=nonce, last_modification=height)
+        access = self._audit.access_at(account, self._moment)
+        return attrs.evolve(account, nonce=nonce, last_modification=height, access=access)
