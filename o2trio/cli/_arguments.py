@@ -83,7 +83,8 @@ def parser() -> argparse.ArgumentParser:
         "simulator",
         help="run a simulated exchange",
         description="Run a simulated exchange until Ctrl-C. The first line of output is its URL: "
-        "'listening on http://...'; give it to --network.",
+        "'listening on http://...'; give it to --network. The next two name the URLs of its streams "
+        "and of its faucet. Everything is forgotten at the end.",
     )
     simulator.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     simulator.add_argument(

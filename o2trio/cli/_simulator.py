@@ -12,7 +12,7 @@ __all__ = ["run_simulator"]
 
 
 async def run_simulator(write: Write, *, host: str, port: int, seed: int, rate: float) -> None:
-    """Run the exchange for ever; write ``listening on URL`` once it accepts connections.
+    """Run the exchange for ever; once it accepts connections, write ``listening on URL``, then more URLs.
 
     Raises:
       OSError: the address is taken or not ours.
@@ -24,4 +24,6 @@ async def run_simulator(write: Write, *, host: str, port: int, seed: int, rate: 
         # It may run for weeks, and nobody here asks for the whole past.
         simulator.audit.limit = 0
         await write(f"listening on {simulator.url}")
+        await write(f"streams at {simulator.network.websocket_url}")
+        await write(f"faucet at {simulator.network.faucet_url}")
         await trio.sleep_forever()

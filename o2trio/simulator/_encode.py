@@ -26,7 +26,7 @@ from ..models import (
     Side,
     Trade,
 )
-from ._accounts import Account
+from ._accounts import Account, SessionRecord
 from ._matching import BookOrder
 
 __all__ = ["DEFAULT_FLAVOUR", "Flavour", "Json", "dump"]
@@ -70,6 +70,12 @@ class Flavour:
       ticker_names: ``short`` is `last`, `bid`, `ask`; ``long`` is `last_price`, `best_bid`, `best_ask`.
       catalogue: aggregated assets and tickers as a map or as a list.
       human_numbers: numbers in whole units as JSON numbers or as text.
+      revert_envelope: how a failed transaction is told: ``plain`` has no code, ``coded`` has code 1000,
+        ``landed`` has status 200 and a `tx_id`.
+      revert_text: ``logs`` names what was logged, ``escaped`` with escaped quotes; ``receipts`` only has
+        raw receipts in the text; ``structured`` and ``typed`` have them in a list, tagged outside or inside.
+      refusal_status: of a coded error about session actions: its own, or always 200.
+      whitelist: whether the endpoint fails, as everywhere since it retired, or still succeeds.
     """
 
     snapshot_key: Literal["view", "orders"] = "view"
@@ -94,6 +100,10 @@ class Flavour:
     ticker_names: Literal["short", "long"] = "short"
     catalogue: Literal["map", "list"] = "map"
     human_numbers: Literal["number", "text"] = "number"
+    revert_envelope: Literal["plain", "coded", "landed"] = "plain"
+    revert_text: Literal["logs", "escaped", "receipts", "structured", "typed"] = "logs"
+    refusal_status: Literal["own", "ok"] = "own"
+    whitelist: Literal["retired", "open"] = "retired"
 
     # -- small parts -------------------------------------------------------------------------------
 
@@ -308,7 +318,16 @@ class Flavour:
                 "synced_with_network": True,
                 "sync_state": "V3",
             },
-            "session": None,
+            "session": self._session(account.session),
+        }
+
+    def _session(self, session: SessionRecord | None) -> Json:
+        if session is None:
+            return None
+        return {
+            "session_id": self.identity(session.session_id),
+            "expiry": str(session.expiry),
+            "contract_ids": [self.id(contract) for contract in session.contract_ids],
         }
 
 

@@ -48,14 +48,22 @@ class Verdict:
     """What shall happen to one request.
 
     Attributes:
-      response: answer this instead of the truth.
+      response: answer this instead of the truth; nothing is executed.
       cut: cut the connection in the middle of the answer.
+      unheard: cut it at once, and execute nothing.
+      repeat: execute it twice; the second answer is given.
+      deferred: seconds between the arrival and the execution.
+      gone: with `deferred`, cut the connection at the arrival.
       delay: seconds between the making and the sending of the answer.
       lag: how old the answer is, nanoseconds.
     """
 
     response: Response | None = None
     cut: bool = False
+    unheard: bool = False
+    repeat: bool = False
+    deferred: float = 0.0
+    gone: bool = False
     delay: float = 0.0
     lag: int = 0
 
@@ -144,20 +152,64 @@ class RestFaults:
 
         self._add(effect, path, count, probability, decides=True)
 
-    def cut(self, *, path: str = "", count: int | None = None, probability: float = 1.0) -> None:
-        """Cut the connection in the middle of the answer; arguments as in the class."""
+    def cut(
+        self,
+        *,
+        before: bool = False,
+        path: str = "",
+        count: int | None = None,
+        probability: float = 1.0,
+    ) -> None:
+        """Cut the connection in the middle of the answer: what was asked for has been done.
+
+        Args:
+          before: cut it when the request has arrived instead, and do nothing of what it asks for.
+          path, count, probability: which requests; see the class.
+        """
 
         def effect(verdict: Verdict) -> None:
-            verdict.cut = True
+            verdict.cut, verdict.unheard = True, before
 
         self._add(effect, path, count, probability, decides=True)
+
+    def defer(
+        self,
+        seconds: float,
+        *,
+        cut: bool = False,
+        path: str = "",
+        count: int | None = None,
+        probability: float = 1.0,
+    ) -> None:
+        """Execute requests so many seconds later, whether or not the client is still there then.
+
+        Only the end of the simulator keeps them from being executed.
+
+        Args:
+          seconds: how much later; the answer comes after that, if anybody waits for it.
+          cut: cut the connection at once; nobody will wait for it.
+          path, count, probability: which requests; see the class.
+        """
+        _check_seconds(seconds)
+
+        def effect(verdict: Verdict) -> None:
+            verdict.deferred, verdict.gone = seconds, cut
+
+        self._add(effect, path, count, probability, decides=False)
+
+    def duplicate(self, *, path: str = "", count: int | None = None, probability: float = 1.0) -> None:
+        """Execute requests twice and give the second answer, as a gateway that repeats; see the class."""
+
+        def effect(verdict: Verdict) -> None:
+            verdict.repeat = True
+
+        self._add(effect, path, count, probability, decides=False)
 
     def slow(
         self, seconds: float, *, path: str = "", count: int | None = None, probability: float = 1.0
     ) -> None:
         """Make answers at once, but send them so many seconds later; other arguments as in the class."""
-        if not 0 <= seconds < inf:
-            raise ValueError(f"seconds must be a finite number from 0, not {seconds!r}")
+        _check_seconds(seconds)
 
         def effect(verdict: Verdict) -> None:
             verdict.delay += seconds
@@ -202,7 +254,7 @@ class RestFaults:
         self._limiter = None
 
     def heal(self) -> None:
-        """End everything that goes wrong; limits stay as they are."""
+        """End everything that goes wrong; limits stay, and what was deferred is still executed."""
         self._rules.clear()
         self._lags.clear()
         self.come_back()
@@ -258,3 +310,8 @@ class RestFaults:
         left = inf if count is None else count
         rule = _Rule(effect=effect, decides=decides, path=path, left=left, probability=probability)
         self._rules.append(rule)
+
+
+def _check_seconds(seconds: float) -> None:
+    if not 0 <= seconds < inf:
+        raise ValueError(f"seconds must be a finite number from 0, not {seconds!r}")

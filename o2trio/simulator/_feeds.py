@@ -220,6 +220,11 @@ class Feeds:
         """Forget a socket."""
         self.feeds.pop(feed, None)
 
+    def restart(self, exchange: Exchange) -> None:
+        """Forget every socket, and tell from now on of another exchange with the same markets."""
+        self._exchange = exchange
+        self.feeds.clear()
+
     def check_rejection(self) -> None:
         """Refuse this subscription if somebody asked for that."""
         if self.rejections:

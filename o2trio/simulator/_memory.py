@@ -97,6 +97,10 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             pipe.notify()
             return data
 
+    def is_readable(self) -> bool:
+        """Whether there is something to receive, be it the end."""
+        return bool(self._incoming.data) or self._incoming.no_more
+
     async def aclose(self) -> None:
         """Close this end at once; the peer reads what is under way and then the end."""
         self._closed = True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from ..models import Id, Identity, IdentityKind, Market, normalize_id
-from ._encode import Flavour, dump
+from ._encode import Flavour, Json, dump
 from ._worlds import World
 
 __all__ = ["Call", "Fault", "Response", "error"]
@@ -31,18 +31,28 @@ class Response:
 
 
 class Fault(Exception):
-    """An answer with the exchange's error envelope."""
+    """An answer with the exchange's error envelope; `reason` is in it only where there is one."""
 
-    def __init__(self, status: int, code: int, message: str) -> None:
+    def __init__(self, status: int, code: int, message: str, reason: str | None = None) -> None:
         super().__init__(status, code, message)
         self.status = status
         self.code = code
         self.message = message
+        self.reason = reason
 
 
-def error(status: int, code: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def error(
+    status: int,
+    code: int,
+    message: str,
+    headers: tuple[tuple[str, str], ...] = (),
+    reason: str | None = None,
+) -> Response:
     """Return an error in the exchange's envelope."""
-    return Response(status=status, body=dump({"code": code, "message": message}).encode(), headers=headers)
+    envelope: dict[str, Json] = {"code": code, "message": message}
+    if reason is not None:
+        envelope["reason"] = reason
+    return Response(status=status, body=dump(envelope).encode(), headers=headers)
 
 
 @attrs.frozen(slots=True, kw_only=True)

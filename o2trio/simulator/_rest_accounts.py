@@ -6,6 +6,7 @@ from ..models import Identity, IdentityKind, Trade, TraderSide, normalize_id
 from ._accounts import NOTHING, balance_of
 from ._encode import Json
 from ._history import page
+from ._nonces import LANES
 from ._requests import Call, Fault
 from ._rest_markets import trades_page
 
@@ -16,15 +17,13 @@ __all__ = [
     "balance",
     "order",
     "orders",
+    "referral",
     "trades_by_account",
     "window",
 ]
 
 MAX_ORDERS = 200
 """Orders of one page."""
-
-_LANES = 5
-"""Lanes of parallel nonces."""
 
 
 def account(call: Call) -> Json:
@@ -40,13 +39,21 @@ def account(call: Call) -> Json:
 
 
 def window(call: Call) -> Json:
-    """Answer ``/v1/accounts/window``: no parallel nonce was ever used here."""
+    """Answer ``/v1/accounts/window``; words without a used slot are left out."""
     wanted, lane = call.id("trade_account_id"), call.number("nonce_session_id")
-    if lane >= _LANES:
-        raise Fault(400, 1001, f"nonce_session_id must be 0 to {_LANES - 1}")
-    if call.world.account(wanted) is None:
+    if lane >= LANES:
+        raise Fault(400, 1001, f"nonce_session_id must be 0 to {LANES - 1}")
+    found = call.world.account(wanted)
+    if found is None:
         raise Fault(404, 4002, "Account not found")
-    return {"nonce_session_id": str(lane), "base": "0", "slots": []}
+    used = found.windows[lane]
+    return {
+        "nonce_session_id": str(lane),
+        "base": str(used.base),
+        "slots": [
+            {"word_position": str(word), "bitmap": str(bitmap)} for word, bitmap in used.slots() if bitmap
+        ],
+    }
 
 
 def balance(call: Call) -> Json:
@@ -117,6 +124,12 @@ def active_orders(call: Call) -> Json:
             if not order.close
         ],
     }
+
+
+def referral(call: Call) -> Json:
+    """Answer ``/analytics/v1/referral/code-info``: nobody has a code here."""
+    call.text("code")
+    return {"valid": False, "ownerAddress": None, "isActive": False}
 
 
 def trades_by_account(call: Call) -> Json:

@@ -7,8 +7,10 @@ a client sends, or fails to read, can stop the server.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
+from math import inf
 from typing import NoReturn
 
 import attrs
@@ -19,8 +21,9 @@ from wsproto.events import AcceptConnection
 from wsproto.utilities import RemoteProtocolError
 
 from ._exchange import Block
-from ._faults import RestFaults, RestRequest
+from ._faults import RestFaults, RestRequest, Verdict
 from ._feeds import Feed, Feeds
+from ._frame_faults import FrameFaults
 from ._requests import Response, error
 from ._rest import Rest
 from ._websocket import CLOSE_SECONDS, MESSAGE_BYTES, Connection, Gate, text_frame
@@ -56,10 +59,16 @@ class _Refusal:
 class Server:
     """Serves byte streams, and knows every live connection."""
 
-    def __init__(self, rest: Rest, feeds: Feeds, faults: RestFaults) -> None:
+    def __init__(self, rest: Rest, feeds: Feeds, faults: RestFaults, frames: FrameFaults) -> None:
         self.rest = rest
+        self.start_soon: Callable[[Callable[[], Awaitable[None]]], None]
+        """Starts what outlives a connection; set by the simulator before anybody connects."""
         self.faults = faults
         faults.on_down = self._drop_rest
+        self.frames = frames
+        frames.on_close = self._close_all
+        self.max_lag: Callable[[], float] = lambda: inf
+        """How far REST may look back, nanoseconds."""
         self.gate = Gate()
         self.handshakes: deque[Handshake] = deque(maxlen=HANDSHAKES_KEPT)
         self.drops_left = 0.0
@@ -81,16 +90,20 @@ class Server:
         """Queue everything a block means for each client; never waits."""
         frames: dict[str, bytes] = {}
         for feed, texts in self._feeds.publish(block):
+            socket = self._sockets[feed]
             for text in texts:
+                if not socket.is_undisturbed:
+                    socket.send_text(text)
+                    continue
                 frame = frames.get(text)
                 if frame is None:
                     frame = frames[text] = text_frame(text)
-                self._sockets[feed].send(frame)
+                socket.send(frame)
 
     def publish_views(self, now: float) -> None:
         """Queue every depth view that is due; never waits."""
         for feed, text in self._feeds.views(now):
-            self._sockets[feed].send_raw(text)
+            self._sockets[feed].send_text(text)
 
     def refuse(self, status: int, retry_after: float | None, count: float) -> None:
         """Answer the next `count` handshakes with an HTTP status."""
@@ -109,6 +122,17 @@ class Server:
         """Cut every connection, HTTP and WebSocket."""
         for scope in self._scopes:
             scope.cancel()
+
+    def restart(self, rest: Rest, max_lag: Callable[[], float]) -> None:
+        """Cut every connection and answer from now on for another exchange."""
+        self.drop_all()
+        self.rest, self.max_lag = rest, max_lag
+
+    def _close_all(self, frame: bytes) -> int:
+        closed = self.connections
+        for socket in closed:
+            socket.close(frame)
+        return len(closed)
 
     def _drop_rest(self) -> None:
         for scope in self.rest_scopes:
@@ -145,7 +169,7 @@ class Server:
             return
         self._count += 1
         feed = self._feeds.open()
-        connection = self._sockets[feed] = Connection(self._count, feed, self.gate, scope)
+        connection = self._sockets[feed] = Connection(self._count, feed, self.gate, self.frames, scope)
         try:
             await connection.run(stream, ws, early)
         finally:
@@ -217,14 +241,48 @@ class _Http:
             await self._cut(b"")
         owner = _header(request, b"o2-owner-id").decode("latin-1")
         verdict = server.faults.judge(method, target.partition("?")[0], owner, now)
-        response = verdict.response or server.rest.respond(method, target, body, verdict.lag)
-        server.faults.note(RestRequest(now, method, target, 0 if verdict.cut else response.status))
+        if verdict.unheard:
+            server.faults.note(RestRequest(now, method, target, 0))
+            await self._cut(b"")
+
+        def respond() -> Response:
+            lag = int(min(verdict.lag, server.max_lag()))
+            return server.rest.respond(method, target, body, lag, owner)
+
+        def execute() -> Response:
+            response = verdict.response or respond()
+            if verdict.repeat and not verdict.response:
+                response = respond()
+            cut = verdict.cut or verdict.gone
+            server.faults.note(RestRequest(now, method, target, 0 if cut else response.status))
+            return response
+
+        if not verdict.deferred:
+            response = execute()
+        else:
+            response = await self._later(verdict, execute)
         if verdict.delay:
             await trio.sleep(verdict.delay)
         if verdict.cut:
             data = self._encoded(response)
             await self._cut(data[: len(data) - len(response.body) // 2 - 1])
         await self._answer(response)
+
+    async def _later(self, verdict: Verdict, execute: Callable[[], Response]) -> Response:
+        """Execute a request after a while; should the client leave meanwhile, it is executed all the same."""
+        answers: list[Response] = []
+        done = trio.Event()
+
+        async def run() -> None:
+            await trio.sleep(verdict.deferred)
+            answers.append(execute())
+            done.set()
+
+        self._server.start_soon(run)
+        if verdict.gone:
+            await self._cut(b"")
+        await done.wait()
+        return answers[0]
 
     async def _cut(self, data: bytes) -> NoReturn:
         """Send some bytes, then cut the connection."""

@@ -20,20 +20,19 @@ from ._exchange import Exchange
 from ._faults import RestFaults
 from ._feeds import Feeds
 from ._flow import Flow
+from ._frame_faults import FrameFaults
 from ._markets import Listing, default_listings
 from ._matching import BookOrder
-from ._memory import memory_pair
+from ._reach import in_memory, listen_on
 from ._rest import Rest
 from ._server import Handshake, Server
+from ._succession import Successor
 from ._websocket import Connection
 
 __all__ = ["DEFAULT_START_TIME", "Simulator", "open_simulator"]
 
 DEFAULT_START_TIME = 1_790_000_000
 """Seconds since 1970 at which a simulation begins, so that runs are equal."""
-
-_HOST, _REST_HOST = "simulator.invalid", "rest.simulator.invalid"
-"""Names of the exchange when it is reached in memory; nothing resolves them."""
 
 _TEST_FUNDS = 1_000_000
 """Whole units of each asset that a new account gets by default."""
@@ -44,8 +43,10 @@ class Simulator:
 
     Attributes:
       network: goes into ``open_o2``.
-      exchange: the truth: books, trades, orders, balances, nonces.
+      exchange: the truth: books, trades, orders, balances, nonces; another one after :meth:`restart`.
+      restarts: how often it has been restarted.
       rest: faults and limits of the REST interface, and the requests it saw.
+      frames: faults of the messages on WebSockets.
       url: base of the REST interface, or None when it is reached in memory only.
     """
 
@@ -62,21 +63,33 @@ class Simulator:
         flavour: Flavour,
     ) -> None:
         zero, start = trio.current_time(), round(start_time * 1_000_000_000)
-        self.exchange = Exchange(listings, lambda: start + int((trio.current_time() - zero) * 1_000_000_000))
-        self.rest = RestFaults(seed)
+        self._clock = lambda: start + int((trio.current_time() - zero) * 1_000_000_000)
+        self._listings = tuple(listings)
+        self._seed, self._rate = seed, rate
+        self.exchange = Exchange(self._listings, self._clock)
+        self.restarts = 0
+        self.rest, self.frames = RestFaults(seed), FrameFaults(seed)
         self.flavour = flavour
         self._feeds = Feeds(self.exchange, flavour)
-        self._server = Server(Rest(self.exchange, flavour), self._feeds, self.rest)
-        self._flow = Flow(self.exchange, tuple(listings), rate=rate, seed=seed)
-        self._flow.open_books()
-        self.exchange.seal()
+        self._server = Server(self._interface(), self._feeds, self.rest, self.frames)
+        self._flow = self._open_flow()
         self._running = trio.Event()
         self._accounts = 0
+        self._former_audits: tuple[Audit, ...] = ()
 
     @property
     def audit(self) -> Audit:
-        """Everything that ever became true, for tests to compare with."""
+        """Everything that became true since the last fresh start, for tests to compare with."""
         return self.exchange.audit
+
+    @property
+    def audits(self) -> tuple[Audit, ...]:
+        """The audits of all exchanges that there were, oldest first; the last one is :attr:`audit`."""
+        return (*self._former_audits, self.audit)
+
+    def time(self) -> float:
+        """Return the exchange's time in seconds since 1970."""
+        return self.exchange.now / 1_000_000_000
 
     # -- acting on the exchange --------------------------------------------------------------------
 
@@ -174,6 +187,34 @@ class Simulator:
 
     # -- connections and faults --------------------------------------------------------------------
 
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """Serve a client on any byte stream until it leaves, as one that was accepted or dialled.
+
+        Returns normally whatever the client does. Cancelling it cuts the connection.
+        """
+        await self._server.serve(stream)
+
+    def restart(self, *, fresh: bool = True) -> None:
+        """Restart the server: cut every connection, and by default forget the books.
+
+        Args:
+          fresh: begin with a new exchange. Orders, books, trades and what is made of them are gone, also
+            what was traded and not yet told; books are filled anew. Accounts stay, with owners, nonces,
+            sessions and money, which comes back from the books to the wallets. Orders, transactions and
+            blocks are numbered on, so that no id comes twice. Otherwise nothing but connections is lost.
+
+        Faults that were asked for stay. What was deferred is done by the new exchange.
+        """
+        self.restarts += 1
+        if not fresh:
+            self._server.drop_all()
+            return
+        self._former_audits = self.audits
+        self.exchange = Successor(self.exchange, self._listings, self._clock)
+        self._feeds.restart(self.exchange)
+        self._flow = self._open_flow()
+        self._server.restart(self._interface(), lambda: self.exchange.now - self._began)
+
     @property
     def connections(self) -> tuple[Connection, ...]:
         """Every open WebSocket with its subscriptions, oldest first."""
@@ -242,6 +283,16 @@ class Simulator:
 
     # -- inside ------------------------------------------------------------------------------------
 
+    def _interface(self) -> Rest:
+        return Rest(self.exchange, self.flavour, self._publish)
+
+    def _open_flow(self) -> Flow:
+        """Fill the books of a new exchange and close its first block."""
+        flow = Flow(self.exchange, self._listings, rate=self._rate, seed=self._seed + self.restarts)
+        flow.open_books()
+        self._began = self.exchange.seal().seen_timestamp
+        return flow
+
     def _publish(self) -> None:
         block = self.exchange.seal()
         if not block.is_empty:
@@ -261,39 +312,6 @@ class Simulator:
             with trio.move_on_at(self._feeds.next_due()):
                 await changed.wait()
             self._server.publish_views(trio.current_time())
-
-
-async def _listen(
-    simulator: Simulator, nursery: trio.Nursery, listen: tuple[str, int], ssl_context: ssl.SSLContext | None
-) -> None:
-    """Accept TCP connections, with TLS if there is a context, and say where."""
-    host, port = listen
-    listeners: list[trio.SocketListener] = await trio.open_tcp_listeners(port, host=host)
-    port = listeners[0].socket.getsockname()[1]
-    scheme = "http" if ssl_context is None else "https"
-    simulator.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-    simulator.network = NetworkConfig.from_url(simulator.url)
-    if ssl_context is None:
-        nursery.start_soon(trio.serve_listeners, simulator._server.serve, listeners)
-    else:
-        secure = [trio.SSLListener(listener, ssl_context, https_compatible=True) for listener in listeners]
-        nursery.start_soon(trio.serve_listeners, simulator._server.serve, secure)
-
-
-def _in_memory(simulator: Simulator, nursery: trio.Nursery) -> NetworkConfig:
-    async def dial(host: str, port: int) -> trio.abc.Stream:
-        await trio.lowlevel.checkpoint()
-        if nursery.cancel_scope.cancel_called:
-            raise ConnectionRefusedError("the simulator is closed")
-        if host == _REST_HOST and simulator.rest.is_down:
-            raise ConnectionRefusedError("REST of the simulator is down")
-        ours, theirs = memory_pair()
-        nursery.start_soon(simulator._server.serve, ours, name="simulator connection")
-        return theirs
-
-    return NetworkConfig(
-        name="simulator", rest_url=f"http://{_REST_HOST}", websocket_url=f"ws://{_HOST}/v1/ws", dialer=dial
-    )
 
 
 @asynccontextmanager
@@ -337,10 +355,11 @@ async def open_simulator(
     listings = default_listings() if markets is None else tuple(markets)
     simulator = Simulator(listings, seed=seed, rate=rate, start_time=start_time, flavour=flavour)
     async with BareNursery() as nursery:
+        simulator._server.start_soon = nursery.start_soon
         if listen is None:
-            simulator.url, simulator.network = None, _in_memory(simulator, nursery)
+            simulator.url, simulator.network = None, in_memory(simulator, nursery)
         else:
-            await _listen(simulator, nursery, listen, ssl_context)
+            await listen_on(simulator, nursery, listen, ssl_context)
         if flow:
             simulator.resume_flow()
         nursery.start_soon(simulator._run_flow, name="simulator order flow")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from math import inf
 
 import trio
 from wsproto import WSConnection
@@ -15,6 +16,8 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from ._feeds import Feed, Subscription
+from ._frame_faults import FrameFaults
+from ._ws_frames import text_frame
 
 __all__ = ["CLOSE_SECONDS", "MESSAGE_BYTES", "Connection", "Gate", "text_frame"]
 
@@ -67,17 +70,6 @@ class Gate:
             await self._opened.wait()
 
 
-def text_frame(text: str) -> bytes:
-    """Return one unmasked, unfragmented WebSocket text frame."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 2**16:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
 class Connection:
     """One WebSocket, for tests to look at and to meddle with.
 
@@ -86,16 +78,25 @@ class Connection:
       requests: the latest inbound messages.
     """
 
-    def __init__(self, number: int, feed: Feed, gate: Gate, scope: trio.CancelScope) -> None:
+    def __init__(
+        self, number: int, feed: Feed, gate: Gate, frames: FrameFaults, scope: trio.CancelScope
+    ) -> None:
         self.number = number
         self.requests: deque[str] = deque(maxlen=REQUESTS_KEPT)
         self._feed = feed
         self._gate = gate
+        self._frames = frames
         self._scope = scope
         self._outbox: deque[tuple[float, bytes]] = deque()
         self._outbox_bytes = 0
+        self._held: str | None = None
+        """The stream of the last frame in the outbox, if others may overtake that."""
+        self._late: deque[tuple[float, bytes]] = deque()
+        """Answers to heartbeats that shall come late."""
         self._due = 0.0
         self._wake = trio.Event()
+        self._listening = trio.CancelScope()
+        self._closing = False
         self._finished = False
         self._overflowed = False
 
@@ -112,19 +113,53 @@ class Connection:
         """Send any text as one frame."""
         self.send(text_frame(text))
 
-    def send(self, data: bytes) -> None:
-        """Queue bytes; never waits. A client that does not read is disconnected."""
-        if self._overflowed or self._finished:
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether the next message is sent as it is, behind all others."""
+        return self._held is None and self._frames.is_quiet
+
+    def send_text(self, text: str) -> None:
+        """Queue a message, or what tests want to be sent instead."""
+        if self.is_undisturbed:
+            self.send(text_frame(text))
+        else:
+            self.send(*self._frames.disturb(text))
+
+    def send(self, data: bytes, stream: str | None = None, hold: float = 0.0) -> None:
+        """Queue bytes; never waits. A client that does not read is disconnected.
+
+        Args:
+          data: whole frames.
+          stream: the stream they belong to; None if they must overtake nothing.
+          hold: so many seconds the next frames may overtake them, if those are of another stream.
+        """
+        if self._overflowed or self._closing or self._finished:
             return
         # A frame waits for those before it, so none is due earlier, even if the latency shrinks.
         self._due = max(self._due, trio.current_time() + self._gate.latency)
-        self._outbox.append((self._due, data))
+        if self._held is None:
+            self._outbox.append((self._due + hold, data))
+            self._held = stream if hold else None
+        else:
+            until, late = self._outbox.pop()
+            pair = [(min(until, self._due), late), (self._due, data)]
+            if stream not in {None, self._held}:
+                pair.reverse()
+                self._frames.swapped()
+            self._outbox += pair
+            self._held = None
         self._outbox_bytes += len(data)
         self._wake.set()
         if len(self._outbox) > OUTBOX_FRAMES or self._outbox_bytes > OUTBOX_BYTES:
             self._overflowed = True
             self._outbox.clear()
             self.drop_if_overflowed()
+
+    def close(self, frame: bytes) -> None:
+        """Send a closing frame and nothing after it; wait for the client's for a bounded time."""
+        self.send(frame)
+        self._closing = True
+        self._listening.deadline = self._due + CLOSE_SECONDS
 
     def drop_if_overflowed(self) -> None:
         """Disconnect a client that did not read; a muted connection first when it is heard again."""
@@ -140,7 +175,8 @@ class Connection:
         """Serve an accepted WebSocket until either side ends it; `early` data came first."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, stream, name=f"simulator writer {self.number}")
-            await self._read(stream, ws, early)
+            with self._listening:
+                await self._read(stream, ws, early)
             self._finished = True
             self._wake.set()
             await self._gate.passed()
@@ -156,9 +192,10 @@ class Connection:
             for message in inbox.messages():
                 deadline = trio.current_time() + INACTIVITY_SECONDS
                 self._handle(message)
-            if inbox.replies:
-                self.send(inbox.take_replies())
+            while inbox.pongs:
+                self._answer(inbox.pongs.popleft())
             if inbox.over:
+                self.send(inbox.farewell)
                 return
             data = b""
             with trio.move_on_at(deadline) as limit:
@@ -183,32 +220,51 @@ class Connection:
             return
         self.requests.append(message)
         for text in self._feed.receive(message, trio.current_time()):
-            self.send_raw(text)
+            if text == "PONG":
+                self._answer(text_frame(text))
+            else:
+                self.send_text(text)
+
+    def _answer(self, pong: bytes) -> None:
+        """Answer a heartbeat, unless tests want that late or not at all."""
+        delay = self._frames.pong()
+        if delay:
+            due = max(self._late[-1][0] if self._late else 0.0, trio.current_time() + delay)
+            self._late.append((due, pong))
+            self._wake.set()
+        elif delay is not None:
+            self.send(pong)
 
     async def _write(self, stream: trio.abc.Stream) -> None:
         """Send what is queued until the end."""
         try:
-            while True:
-                await self._wake.wait()
-                if self._outbox and self._outbox[0][0] > trio.current_time():
-                    await trio.sleep_until(self._outbox[0][0])
+            while await self._is_due():
                 await self._gate.passed()
-                self._wake = trio.Event()
-                data = self._take()
-                if data:
-                    await stream.send_all(data)
-                elif self._finished:
-                    return
-                if self._outbox or self._finished:
-                    self._wake.set()
+                await stream.send_all(self._take())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.drop()
+
+    async def _is_due(self) -> bool:
+        """Wait until there is something to send now; return False when nothing more will come."""
+        while True:
+            while self._late and self._late[0][0] <= trio.current_time():
+                self.send(self._late.popleft()[1])
+            next_frame = self._outbox[0][0] if self._outbox else inf
+            if next_frame <= trio.current_time():
+                return True
+            if self._finished and not self._outbox:
+                return False
+            self._wake = trio.Event()
+            with trio.move_on_at(min(next_frame, self._late[0][0] if self._late else inf)):
+                await self._wake.wait()
 
     def _take(self) -> bytes:
         """Take everything that is due out of the queue."""
         now, frames = trio.current_time(), list[bytes]()
         while self._outbox and self._outbox[0][0] <= now:
             frames.append(self._outbox.popleft()[1])
+        if not self._outbox:
+            self._held = None
         data = b"".join(frames)
         self._outbox_bytes -= len(data)
         return data
@@ -221,15 +277,12 @@ class _Inbox:
         self._ws = ws
         self._parts: list[str] = []
         self._size = 0
-        self.replies = bytearray()
+        self.pongs: deque[bytes] = deque()
+        self.farewell = b""
         self.over = False
 
     def feed(self, data: bytes) -> None:
         self._ws.receive_data(data)
-
-    def take_replies(self) -> bytes:
-        replies, self.replies = bytes(self.replies), bytearray()
-        return replies
 
     def messages(self) -> list[str | None]:
         """Return the complete messages so far, None for a binary one."""
@@ -247,7 +300,7 @@ class _Inbox:
                     found.append(None)
                     self._size = 0
             elif isinstance(event, Ping):
-                self.replies += self._ws.send(event.response())
+                self.pongs.append(self._ws.send(event.response()))
             elif isinstance(event, CloseConnection):  # the client's, or wsproto's word on a violation
                 self._close(event.response())
             if self.over:
@@ -262,4 +315,4 @@ class _Inbox:
     def _close(self, event: CloseConnection) -> None:
         self.over = True
         with suppress(LocalProtocolError):
-            self.replies += self._ws.send(event)
+            self.farewell = self._ws.send(event)

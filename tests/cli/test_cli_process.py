@@ -146,6 +146,8 @@ def test_simulator_says_where_and_stops_cleanly(number: signal.Signals) -> None:
         first = simulator.stdout.readline()
         assert first.startswith("listening on http://127.0.0.1:")
         url = first.split()[-1]
+        rest = [simulator.stdout.readline().split()[-1] for _ in range(2)]
+        assert rest == [url.replace("http", "ws", 1) + "/v1/ws", url + "/faucet"]
         assert main(["markets", "--network", url]) == 0
         simulator.send_signal(number)
         assert simulator.communicate(timeout=BOUND) == ("", "")
