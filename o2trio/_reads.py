@@ -318,18 +318,26 @@ class Reads:
         return (await self._runtime.market(name)).market_id
 
     async def _asset_id(self, asset: str | Asset) -> str:
+        if isinstance(asset, str):
+            try:
+                return normalize_id(asset)
+            except ValueError:
+                pass
+        return (await self._asset(asset)).asset
+
+    async def _asset(self, asset: str | Asset) -> Asset:
+        """Return the asset with this symbol or id, of which some market knows the decimals."""
         if isinstance(asset, Asset):
-            return asset.asset
+            return asset
         if not isinstance(asset, str) or not asset:
             raise InvalidRequest(f"an asset is a symbol, an asset id or an Asset, not {asset!r:.80}")
-        try:
-            return normalize_id(asset)
-        except ValueError:
-            pass
         known = assets_of((await self._runtime.markets()).markets)
-        found = [entry for entry in known if entry.symbol.casefold() == asset.casefold()]
+        wanted = asset.casefold()
+        found = [
+            entry for entry in known if wanted in {entry.symbol.casefold(), entry.asset, entry.asset[2:]}
+        ]
         if len(found) == 1:
-            return found[0].asset
+            return found[0]
         if found:
             raise InvalidRequest(f"several assets are called {asset!r}: name it by its id")
         symbols = ", ".join(sorted(entry.symbol for entry in known)) or "none"

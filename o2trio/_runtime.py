@@ -8,10 +8,11 @@ from contextlib import suppress
 import trio
 
 from ._network import NetworkConfig, Options
-from .models import Market, Markets
+from .models import Id, Market, Markets
 from .recovery import Recovery
 from .rest import RestClient
 from .streams import Event, EventFeed, Hub, Mailbox, Port, Topic, TradeLag
+from .trading._desk import Desk
 from .transport import Connection, backoff_delays
 from .wire import AnyUpdate
 
@@ -35,6 +36,7 @@ class Runtime:
         self._token = trio.lowlevel.current_trio_token()
         self._connections: set[Connection] = set()
         self._connection_over = trio.Event()
+        self._desks: dict[Id, Desk] = {}
         self._markets: Markets | None = None
         self._reading_markets = trio.Lock()
 
@@ -114,6 +116,12 @@ class Runtime:
         if markets is known and name not in markets:
             markets = await self.markets(refresh=True)
         return markets.find(name)
+
+    def desk(self, account: Id) -> Desk:
+        """Return the one desk over which everything is sent in the name of an account."""
+        if account not in self._desks:
+            self._desks[account] = Desk(account, self.rest, self.options, self.config.now)
+        return self._desks[account]
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Call `callback` soon in Trio's thread. May be called anywhere, even from a garbage collection."""

@@ -83,6 +83,19 @@ class Asset:
     decimals: int
     max_precision: int
 
+    def amount(self, raw: int) -> Decimal:
+        """Return the amount `raw` (chain units) in whole units, exact."""
+        return Decimal(raw).scaleb(-self.decimals, _EXACT)
+
+    def raw(self, amount: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
+        """Return `amount` (whole units) in chain units.
+
+        Raises:
+          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than one chain
+            unit.
+        """
+        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.symbol}")
+
 
 @attrs.frozen(slots=True, kw_only=True)
 class Market:
@@ -131,11 +144,11 @@ class Market:
 
     def quantity(self, raw: int) -> Decimal:
         """Return the quantity `raw` (chain units) in whole base units, exact."""
-        return Decimal(raw).scaleb(-self.base.decimals, _EXACT)
+        return self.base.amount(raw)
 
     def total(self, raw: int) -> Decimal:
         """Return the quote amount `raw` (chain units) in whole quote units, exact."""
-        return Decimal(raw).scaleb(-self.quote.decimals, _EXACT)
+        return self.quote.amount(raw)
 
     def raw_price(self, price: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
         """Return `price` (quote per base) in chain units, a multiple of :attr:`price_step`.

@@ -34,8 +34,8 @@ __all__ = [
     "Cursor",
     "Direction",
     "MarketSummary",
+    "RegisteredSession",
     "Resolution",
-    "Session",
     "Ticker",
     "WindowSlot",
 ]
@@ -207,7 +207,7 @@ class Ticker:
 
 
 @attrs.frozen(slots=True, kw_only=True)
-class Session:
+class RegisteredSession:
     """The session that is registered for a trading account.
 
     Attributes:
@@ -235,7 +235,7 @@ class AccountState(AccountInfo):
     last_modification: int | None = None
     synced_with_network: bool | None = None
     sync_state: object = attrs.field(default=None, hash=False)
-    session: Session | None = None
+    session: RegisteredSession | None = None
 
 
 @attrs.frozen(slots=True, kw_only=True)
