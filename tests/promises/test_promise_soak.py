@@ -26,7 +26,7 @@ RUBBISH = (
     '{"action":"subscribe_trades","t',
 )
 TEN_MINUTES = 600.0
-SEEDS = [1, 2]
+SEEDS = (1,)
 
 
 @attrs.define

@@ -17,10 +17,8 @@ from tests.repair._storm import AccountDiary, BookDiary, Storm, TradeDiary
 
 TEN_MINUTES = 600.0
 STORMS = {
-    "eager 1": Storm(seed=1, seconds=TEN_MINUTES),
-    "eager 2": Storm(seed=2, seconds=TEN_MINUTES),
-    "sleepy 1": Storm(seed=1, seconds=TEN_MINUTES, naps=60),
-    "sleepy 2": Storm(seed=2, seconds=TEN_MINUTES, naps=60),
+    "eager": Storm(seed=1, seconds=TEN_MINUTES),
+    "sleepy": Storm(seed=2, seconds=TEN_MINUTES, naps=60),
     "everything is late, and REST fails": Storm(
         seed=6, seconds=TEN_MINUTES, naps=30, latency=0.7, stale=1.9, rest=0.2
     ),
