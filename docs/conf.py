@@ -16,7 +16,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from o2trio import Network, Options
+from o2trio import Network, O2Client, Options
 from o2trio.cli._arguments import parser
 from o2trio.rest import _limits as limits
 from o2trio.streams import _machine as machine
@@ -61,6 +61,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(attrs?|collections|contextlib|datetime|decimal|enum|fractions|os|pathlib)\..*"),
     (r"py:.*", r"(ssl|types|typing)\..*"),
+    # Parts of the embedded exchange that nobody needs to look up.
+    (r"py:class", r"o2trio\.simulator\._(accounts\.Access|journal\.Journal)"),
     (r"py:.*", r"(h11|httpcore2|httpx2|trio|trio_websocket|wsproto)\..*"),
     (r"py:(class|obj)", r"bool|bytes|dict|float|frozenset|int|list|object|optional|set|str|tuple|type"),
     (r"py:(class|exc|obj)", r"Exception|(Connection|Lookup|OS|Overflow|Runtime|Timeout|Type|Value)Error"),
@@ -105,13 +107,23 @@ def hide_constructor(
 def find_public_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: TextElement
 ) -> reference | None:
-    """Resolve a class by its last name, wherever it is documented: annotations name private modules."""
-    name = node.get("reftarget", "").rpartition(".")[2]
+    """Resolve a class by its last name, wherever it is documented: annotations name private modules.
+
+    A method of the client is documented with the part of the client that has it.
+    """
+    target = node.get("reftarget", "")
+    name = target.rpartition(".")[2]
     objects = env.domains.python_domain.objects
-    matches = sorted(
-        (full for full in objects if full.endswith(f".{name}")), key=lambda full: (len(full), full)
-    )
-    if node.get("refdomain") != "py" or not name[:1].isupper() or not matches:
+    if "O2Client." in target:
+        parts = [f"o2trio.{part.__name__}.{name}" for part in O2Client.__mro__]
+        matches = [full for full in parts if full in objects]
+    else:
+        matches = sorted(
+            (full for full in objects if full.endswith(f".{name}")), key=lambda full: (len(full), full)
+        )
+        if not name[:1].isupper():
+            matches = []
+    if node.get("refdomain") != "py" or not matches:
         return None
     entry = objects[matches[0]]
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, matches[0])
@@ -194,10 +206,22 @@ class OptionTable(Generated):
         return name, f"{value:,}".replace(",", " "), "bytes" if field.name.endswith("bytes") else "a count"
 
 
+WRITES = {
+    "session actions, of each owner": limits.Group.ACTIONS,
+    "registering and renewing a session, of each owner": limits.Group.SESSION,
+    "withdrawing and upgrading, of each owner": limits.Group.ACCOUNT_WRITES,
+    "creating an account": limits.Group.ACCOUNT_CREATION,
+    "the faucet and the whitelist (our own limit)": limits.Group.SERVICES,
+}
+
+
 class RateTable(Generated):
-    """``.. rate-table::`` shows how often each group of reads may be called."""
+    """``.. rate-table:: [writes]`` shows how often each group of reads, or of writes, may be called."""
 
     def text(self) -> str:
+        if self.arguments:
+            rows = [(words, self.rate(limits.RATES[group])) for words, group in WRITES.items()]
+            return table(("What changes something", "at most"), rows)
         rows = [(f"``{path}...``", self.rate(limits.RATES[group])) for path, group in limits._READ_GROUPS]
         rest = self.rate(limits.RATES[limits.Group.READS])
         return table(("Reads of", "at most"), [*rows, ("everything else", f"{rest} (``reads_per_second``)")])

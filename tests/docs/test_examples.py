@@ -45,8 +45,11 @@ ENDLESS, ENDS, INTERRUPTED, TESTS = "", "ends and ", "interrupted and ", "passes
 LIMITS = {INTERRUPTED: 2 * SECONDS, TESTS: 2 * 3600.0}
 """Virtual time for the others, of which none may be needed."""
 
-README_PRINTS = r"\d+ bids \d+ asks\n(.*\n)*bid added at \d+"
-"""What a Python block of the README must print, without an end: Markdown has no comments to say it in."""
+README_MARKERS = (
+    (ENDLESS, r"\d+ bids \d+ asks\n(.*\n)*bid added at \d+"),
+    (ENDS, r"bought \S+ at 0\.02\d*\n(.*\n)*filled \d"),
+)
+"""How each code block of Python in the README ends, and what it prints: Markdown has no comments for that."""
 
 _MARKER = re.compile(
     r"\.\. ((?P<how>ends and |interrupted and |)prints: (?P<regex>.+)|(?P<tests>passes its tests))"
@@ -100,15 +103,18 @@ def rst_examples(page: Path) -> Iterator[Example]:
 def markdown_examples(page: Path) -> Iterator[Example]:
     """Find the code blocks of a Markdown page."""
     lines = page.read_text(encoding="utf-8").splitlines()
+    markers = iter(README_MARKERS)
     for number, line in enumerate(lines):
         if found := _FENCE.fullmatch(line):
             end = lines.index("```", number)
+            how, regex = next(markers) if found["language"] == "python" else (ENDLESS, None)
             yield Example(
                 page=page,
                 line=number + 1,
                 language=found["language"],
                 source="\n".join(lines[number + 1 : end]) + "\n",
-                regex=README_PRINTS,
+                how=how,
+                regex=regex,
             )
 
 
