@@ -42,6 +42,7 @@ _log = logging.getLogger("o2trio")
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.5
+_PROMPT_SECONDS = 0.1
 """How often REST is asked again while it lags behind the stream."""
 
 
@@ -74,6 +75,7 @@ class Recovery:
                 await self._read_trades(topic, epoch)
             else:
                 updates = await self._state(topic)
+                await self._let_arrive(topic)
         except _GaveUp as failure:
             problem = str(failure)
             _log.warning("%s could not be repaired: %s", topic.key, problem)
@@ -92,7 +94,9 @@ class Recovery:
                 topic.begins_after(epoch, newest[0] if newest else None)
             else:
                 await trio.sleep(self._options.indexer_lag)
-                topic.learned(epoch, await self._state(topic))
+                state = await self._state(topic)
+                await self._let_arrive(topic)
+                topic.learned(epoch, state)
         except _GaveUp as failure:
             _log.warning("the beginning of %s could not be read: %s", topic.key, failure)
             topic.learned(epoch, [], problem=str(failure))
@@ -158,6 +162,17 @@ class Recovery:
             raise _GaveUp(f"the list of trades {stuck}")
         await trio.sleep(_POLL_SECONDS)
         return progress
+
+    async def _let_arrive(self, topic: Topic) -> None:
+        """Wait until everything has arrived that was under way while REST was read.
+
+        REST may be ahead of the stream: what it said already must not be told again as something older. A
+        server that answers no heartbeat is waited for as long as ``Options.confirm_timeout``.
+        """
+        heartbeat = topic.port.heartbeat()
+        with trio.move_on_after(self._options.confirm_timeout):
+            while not topic.port.has_answered(heartbeat):
+                await trio.sleep(_PROMPT_SECONDS)
 
     async def _state(self, topic: Topic) -> list[AnyUpdate]:
         return await _STATES[topic.key.kind](self, topic)

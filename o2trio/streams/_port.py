@@ -149,6 +149,10 @@ class Port:
         self._send(*self._ping())
         return self._pings
 
+    def has_answered(self, heartbeat: int) -> bool:
+        """Whether the server has answered the heartbeat of this number, and so all that came before it."""
+        return heartbeat <= self._pongs
+
     def had(self, slot: Slot) -> bool:
         """Whether another subscription held the slot on this socket: messages of it may still come."""
         return bool(self._former.get(slot))

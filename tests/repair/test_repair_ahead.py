@@ -1,0 +1,47 @@
+"""REST is ahead of a stream whose frames are late: a repair must not be followed by what is older.
+
+A naive repair delivers what REST says at once, and then the late frames: a closed order opens again, a nonce
+goes back.
+"""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from o2trio import open_o2
+from o2trio.simulator import Account, Simulator, open_simulator
+
+
+async def keep_trading(sim: Simulator, account: Account) -> None:
+    while True:
+        order = sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000")
+        await trio.sleep(0.5)
+        sim.cancel(account, order)
+        await trio.sleep(0.5)
+
+
+async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock) -> None:
+    async with open_simulator(flow=False) as sim, open_o2(sim.network) as o2:
+        account = sim.create_account()
+        async with (
+            trio.open_nursery() as nursery,
+            o2.stream_nonce(account.info) as nonces,
+            o2.stream_orders(account.info) as orders,
+        ):
+            nursery.start_soon(keep_trading, sim, account)
+            await trio.sleep(5)
+            sim.set_latency(4)
+            sim.drop_connections()
+            await trio.sleep(20)
+            nursery.cancel_scope.cancel()
+            told = [nonces.receive_nowait().nonce or 0 for _ in range(nonces.statistics().buffered)]
+            assert len(told) > 10
+            assert told == sorted(told)
+            closed: set[str] = set()
+            for _ in range(orders.statistics().buffered):
+                for order in orders.receive_nowait().orders:
+                    assert not (order.is_open and order.order_id in closed)
+                    if not order.is_open:
+                        closed.add(order.order_id)
+            assert closed
