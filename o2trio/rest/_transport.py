@@ -31,13 +31,14 @@ class DialerTransport(httpx2.AsyncBaseTransport):
     """Carries the requests of one client; keeps a bounded pool of connections."""
 
     def __init__(self, config: NetworkConfig) -> None:
+        self._backend = _Backend(config)
         self._pool = httpcore2.AsyncConnectionPool(
             # A stand-in: httpcore2 would load a trust store of its own or change the ALPN list of ours.
             # _Stream.start_tls takes the context from the configuration instead.
             ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_Backend(config),
+            network_backend=self._backend,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -59,7 +60,8 @@ class DialerTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer))
 
     async def aclose(self) -> None:
-        """Close every connection at once."""
+        """Close every connection at once; one that is still dialled will be as soon as it is there."""
+        self._backend.is_closed = True
         await self._pool.aclose()
 
 
@@ -101,6 +103,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, config: NetworkConfig) -> None:
         self._config = config
+        self.is_closed = False
 
     async def connect_tcp(
         self,
@@ -110,7 +113,11 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        return _Stream(await (self._config.dialer or dial_tcp)(host, port), self._config)
+        stream = await (self._config.dialer or dial_tcp)(host, port)
+        if self.is_closed:
+            await trio.aclose_forcefully(stream)
+            raise httpcore2.ConnectError("the client is closed")
+        return _Stream(stream, self._config)
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
