@@ -7,7 +7,7 @@ state is read; the topic tells what of it is news. Nothing here delivers anythin
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -47,7 +47,15 @@ _PROMPT_SECONDS = 0.1
 
 
 class _GaveUp(Exception):
-    """Reading did not succeed, or did not come further, within its bound."""
+    """Reading did not succeed, or did not come further, within its bound.
+
+    Attributes:
+      updates: what was read nevertheless.
+    """
+
+    def __init__(self, problem: str, updates: Iterable[AnyUpdate] = ()) -> None:
+        self.updates = list(updates)
+        super().__init__(problem)
 
 
 class Recovery:
@@ -77,7 +85,7 @@ class Recovery:
                 updates = await self._state(topic)
                 await self._let_arrive(topic)
         except _GaveUp as failure:
-            problem = str(failure)
+            problem, updates = str(failure), failure.updates
             _log.warning("%s could not be repaired: %s", topic.key, problem)
         topic.repaired(epoch, updates, problem=problem)
 
@@ -171,7 +179,9 @@ class Recovery:
         """
         heartbeat = topic.port.heartbeat()
         with trio.move_on_after(self._options.confirm_timeout):
-            while not topic.port.has_answered(heartbeat):
+            while True:
+                if topic.port.has_answered(heartbeat):
+                    return
                 await trio.sleep(_PROMPT_SECONDS)
 
     async def _state(self, topic: Topic) -> list[AnyUpdate]:
@@ -214,13 +224,19 @@ class Recovery:
                     partial(self._orders_of, market.market_id, identity, topic.memory)
                 ):
                     found.setdefault(order.order_id, order)
+        lost: list[Id] = []
         for order in was_open.values():
             if order.order_id not in found:
                 # It was open and is neither among the open ones nor among the newest, so it has ended.
                 ended = await self._find(order, [market.market_id for market in markets])
-                if ended is not None:
+                if ended is None:
+                    lost.append(order.order_id)
+                else:
                     found[order.order_id] = ended
-        return [OrderUpdate(orders=tuple(found.values()), origin=Origin.BACKFILL)]
+        updates: list[AnyUpdate] = [OrderUpdate(orders=tuple(found.values()), origin=Origin.BACKFILL)]
+        if lost:
+            raise _GaveUp(f"the exchange no longer knows what was open: {', '.join(lost[:5])}", updates)
+        return updates
 
     async def _find(self, order: Order, markets: list[Id]) -> Order | None:
         """Read one order, in every market if it is not known in which it is; None if REST knows none."""

@@ -272,6 +272,11 @@ async def test_an_order_that_rest_does_not_know_does_not_spoil_the_repair(autoju
             missed = _rest(sim, account)
             sim.accept_handshakes()
             item = await stream.receive()
+            # What the exchange no longer knows is marked; what it knows is there all the same.
+            assert item.origin is Origin.GAP
+            assert item.gap is not None
+            assert "no longer knows" in item.gap.reason
+            item = await stream.receive()
             assert item.origin is Origin.BACKFILL
             assert [order.order_id for order in item.orders] == [missed.order_id]
 
