@@ -7,6 +7,7 @@ from ._encode import Flavour
 from ._exchange import Exchange
 from ._faults import RestFaults, RestRequest
 from ._feeds import Subscription
+from ._frame_faults import DATA_KINDS, OVERSIZE_MAX, FrameFaults
 from ._markets import Listing, default_listings, listing
 from ._matching import BookOrder, LevelChange
 from ._server import Handshake
@@ -15,8 +16,10 @@ from ._websocket import Connection
 
 __all__ = [
     "AUDIT_RECORDS",
+    "DATA_KINDS",
     "DEFAULT_START_TIME",
     "MAX_STALE_SECONDS",
+    "OVERSIZE_MAX",
     "Account",
     "Audit",
     "AuditOverflow",
@@ -25,6 +28,7 @@ __all__ = [
     "Connection",
     "Exchange",
     "Flavour",
+    "FrameFaults",
     "Handshake",
     "LevelChange",
     "Listing",

@@ -242,7 +242,7 @@ class Exchange(Clearing):
         self._check_idle()
         if parallel is None:
             account.nonce += 1
-            account.last_modification = self._height
+            account.last_modification = self.height
             self._draft.nonces[account.trade_account_id] = account
         elif account.version >= LATEST_VERSION:
             windows = use_nonce(account.windows, parallel, self.now // 1_000_000_000)

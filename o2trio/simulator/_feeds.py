@@ -93,10 +93,10 @@ class Feed:
             return ["PONG"]
         if text.strip().upper() == "PONG":
             return []
-        action, market = "", ""
+        action, market = "", None
         try:
             request = _parse(text)
-            action, market = _text(request, "action"), str(request.get("market_id", ""))
+            action, market = _text(request, "action"), request.get("market_id")
             handler = _ACTIONS.get(action)
             if handler is None:
                 raise _Refused(1002, f"unknown variant `{action}`")
@@ -104,7 +104,8 @@ class Feed:
                 raise _Refused(6002, "The margin venue is not available")
             return handler(self, request, now)
         except _Refused as refusal:
-            return [dump(self._feeds.flavour.error(refusal.code, refusal.message, action, market))]
+            named = market if isinstance(market, str) else ""
+            return [dump(self._feeds.flavour.error(refusal.code, refusal.message, action, named))]
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -168,7 +169,12 @@ class Feed:
         return self._acknowledge(request)
 
     def _acknowledge(self, request: Request) -> list[str]:
-        return [dump(request)] if self._feeds.flavour.acknowledge_unsubscribe else []
+        if not self._feeds.flavour.acknowledge_unsubscribe:
+            return []
+        try:
+            return [dump(request)]
+        except (OverflowError, RecursionError) as error:  # more can be read than can be written
+            raise _Refused(1002, f"malformed request: {error}") from None
 
     def _market(self, request: Request) -> Id:
         try:
@@ -368,7 +374,7 @@ _MAKERS: dict[str, Callable[[_BlockFrames, Subscription], Iterable[Json]]] = {
 def _parse(text: str) -> Request:
     try:
         return msgspec.json.decode(text, type=dict[str, object])  # see below
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Refused(1002, f"malformed request: {error}") from None
 
 

@@ -144,7 +144,7 @@ class _BookSide:
         key, journal = order.price * self._sign, self._journal
         queue = self._queues.get(key)
         if queue is None:
-            queue = {}
+            queue = dict[Id, BookOrder]()
             journal.put(self._queues, key, queue)
             journal.insert(self._keys, bisect_left(self._keys, key), key)
         journal.put(queue, order.order_id, order)

@@ -40,6 +40,9 @@ WEBSOCKET_PATH = "/v1/ws"
 
 _STATUSES = frozenset(HTTPStatus)
 
+_MALFORMED = (RemoteProtocolError, h11.ProtocolError, UnicodeError)
+"""What wsproto raises for a handshake that breaks the rules; not all of it is its own."""
+
 
 @attrs.frozen(slots=True)
 class Handshake:
@@ -318,7 +321,7 @@ class _Http:
             try:
                 ws.initiate_upgrade_connection(list(request.headers), target)
                 accepted = ws.send(AcceptConnection())
-            except RemoteProtocolError as fault:
+            except _MALFORMED as fault:
                 refusal = error(400, 1001, f"malformed handshake: {fault}")
         self._server.handshakes.append(Handshake(trio.current_time(), refusal.status if refusal else 101))
         if refusal is not None:

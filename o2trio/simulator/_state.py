@@ -67,7 +67,7 @@ class State:
         self._owners: dict[Identity, Account] = {}
         self._counts: dict[str, int] = {}
         self._draft = Draft()
-        self._height = 1
+        self._height: int = 1
 
     @property
     def now(self) -> int:

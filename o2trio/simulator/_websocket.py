@@ -289,7 +289,8 @@ class _Inbox:
         found: list[str | None] = []
         for event in self._ws.events():
             if isinstance(event, TextMessage):
-                self._parts.append(event.data)
+                if event.data:  # of empty fragments there may be any number
+                    self._parts.append(event.data)
                 self._grow(len(event.data))
                 if event.message_finished:
                     found.append("".join(self._parts))

@@ -52,7 +52,9 @@ def sign_digest(secret: bytes, digest: bytes) -> bytes:
       ValueError: not a private key, or not 32 bytes to sign.
       MissingExtra: the extra ``trade`` is not installed.
     """
-    signature = _coincurve()[0](secret).sign_recoverable(digest, hasher=None)
+    key = _coincurve()[0](secret)
+    # coincurve leaves open what its third argument is, which is not used here.
+    signature = key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
     return pack_signature(signature[:64], signature[64])
 
 

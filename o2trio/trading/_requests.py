@@ -32,6 +32,11 @@ __all__ = [
 ]
 
 
+def _check_raw(_raw: object, _attribute: attrs.Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
+        raise InvalidRequest(f"Raw takes a whole number of chain units below 2**64, not {value!r:.40}")
+
+
 @attrs.frozen(slots=True)
 class Raw:
     """A price, a quantity or an amount in chain units, as the exchange counts them.
@@ -40,12 +45,7 @@ class Raw:
       value: from 0 to 2**64 - 1.
     """
 
-    value: int = attrs.field()
-
-    @value.validator
-    def _check(self, _attribute: object, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
-            raise InvalidRequest(f"Raw takes a whole number of chain units below 2**64, not {value!r:.40}")
+    value: int = attrs.field(validator=_check_raw)
 
 
 Amount: TypeAlias = str | int | Decimal | Raw
