@@ -161,6 +161,9 @@ class HttpClient:
         return Answer(name, response.status_code, response.headers.get("Retry-After"), body)
 
     async def _body(self, name: str, response: httpx2.Response) -> bytes:
+        if "," in response.headers.get("Content-Encoding", ""):
+            # The limit below sees only what comes out; inner layers can grow without bound and yield nothing.
+            raise RequestFailed(f"{name} got an answer that was compressed more than once")
         limit = self._options.max_message_bytes
         body = bytearray()
         async with aclosing(response.aiter_bytes()) as chunks:

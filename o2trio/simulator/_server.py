@@ -218,7 +218,7 @@ class _Http:
     async def _request(self) -> tuple[h11.Request, bytes] | None:
         """Return the next complete request, or None when there is none."""
         request: h11.Request | None = None
-        body = bytearray()
+        body, self._bodyless = bytearray(), False
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:

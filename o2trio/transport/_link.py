@@ -12,6 +12,7 @@ What each fault is and where its repair sits:
 - A ping during closing, and other errors of the protocol engine, kill the reader task and its nursery: the
   reader's error is kept and raised by :meth:`Link.receive`, and whoever waits for the reader is woken.
 - A message too large looks like an ordinary closure: it becomes :exc:`MessageTooBig`.
+- Empty fragments pile up without end, as only the length of a message is bounded: they are dropped.
 - Reads of 4 KiB are slow for large snapshots: reads are larger.
 
 No reconnecting, no heartbeat and no decoding here.
@@ -30,6 +31,8 @@ from urllib.parse import urlsplit
 import h11
 import trio
 import trio_websocket
+from wsproto import WSConnection
+from wsproto.events import BytesMessage, Event, TextMessage
 from wsproto.utilities import ProtocolError
 
 from .._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
@@ -179,6 +182,7 @@ async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> 
             if connection is None:
                 await trio.aclose_forcefully(wire)
     if wire is not None and connection is not None:
+        connection._wsproto.__class__ = _Engine
         return Link(connection, wire, reader, options)
     refusal = None if wire is None else _refusal(bytes(wire.answer))
     if refusal is not None:
@@ -218,6 +222,16 @@ def _refusal(answer: bytes) -> HandshakeRejected | None:
     return HandshakeRejected(
         response.status_code, retry_after=parse_retry_after(retry_after), body=text[:_BODY_CHARACTERS]
     )
+
+
+class _Engine(WSConnection):
+    """The protocol engine of a link; leaves out the parts of messages in which there is nothing."""
+
+    def events(self) -> Generator[Event]:
+        for event in super().events():
+            if isinstance(event, (TextMessage, BytesMessage)) and not (event.data or event.message_finished):
+                continue
+            yield event
 
 
 class _Background:
