@@ -98,7 +98,66 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="mean number of order events per second and market (default 8)",
     )
+    _add_soak(commands)
     return top
+
+
+def _add_soak(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    soak = _parser(
+        commands.add_parser,
+        "soak",
+        help="prove the promises in simulated time",
+        description="Run the client against a simulated exchange over a hostile network, in virtual "
+        "time, and judge what it tells its consumers. Everything follows from a seed: one line for each, "
+        "then a summary. A failure prints the broken promise, the last events and the command that "
+        "replays it; the status is then 1.",
+    )
+    which = soak.add_mutually_exclusive_group()
+    which.add_argument("--seed", type=_number(int, 0, 10**12), default=1, help="which scenario (default 1)")
+    which.add_argument("--seeds", type=_seeds, metavar="A..B", help="many of them, both ends included")
+    soak.add_argument(
+        "--hours",
+        type=_number(float, 0.01, 1000),
+        default=1.0,
+        metavar="H",
+        help="simulated hours of each (default 1)",
+    )
+    soak.add_argument(
+        "--processes",
+        type=_number(int, 1, 256),
+        default=2,
+        metavar="N",
+        help="how many at a time (default 2)",
+    )
+    soak.add_argument("--shrink", action="store_true", help="leave out what a failure does not need")
+    for what in ("faults", "consumers"):
+        soak.add_argument(
+            f"--without-{what}",
+            type=_indices,
+            default=(),
+            metavar="NUMBERS",
+            help=f"leave out these {what}, for example 3,9-40",
+        )
+
+
+def _seeds(text: str) -> range:
+    first, dots, last = text.partition("..")
+    try:
+        seeds = range(int(first), int(last if dots else first) + 1)
+    except ValueError:
+        seeds = range(0)
+    if not seeds or seeds[0] < 0:
+        raise argparse.ArgumentTypeError(f"expected seeds such as 1..100, not {text!r:.40}")
+    return seeds
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    from ..testing._plan import numbers_of
+
+    try:
+        return numbers_of(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 3,9-40, not {text!r:.40}") from None
 
 
 def _parser(

@@ -45,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = StandardOutput()
     status = 0
     try:
-        status = trio.run(_until_signal, _COMMANDS[arguments.command](arguments, output))
+        if arguments.command == "soak":
+            status = _soak(arguments)
+        else:
+            status = trio.run(_until_signal, _COMMANDS[arguments.command](arguments, output))
         if arguments.command in _ENDED_BY_SIGNALS:
             status = 0
     except* KeyboardInterrupt:
@@ -98,6 +101,21 @@ def _simulator(arguments: argparse.Namespace, output: StandardOutput) -> Command
         )
 
     return run
+
+
+def _soak(arguments: argparse.Namespace) -> int:
+    # Scenarios run Trio themselves, in virtual time, so this one runs outside of it.
+    from ._soak import run_soak
+
+    return run_soak(
+        lambda line: print(line, flush=True),
+        range(arguments.seed, arguments.seed + 1) if arguments.seeds is None else arguments.seeds,
+        arguments.hours,
+        processes=arguments.processes,
+        smaller=arguments.shrink,
+        without_faults=arguments.without_faults,
+        without_consumers=arguments.without_consumers,
+    )
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, StandardOutput], Command]] = {

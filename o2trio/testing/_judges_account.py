@@ -1,0 +1,195 @@
+"""Judges of what the streams of accounts tell: orders, balances and nonces, entry by entry and at rest.
+
+What is true is in ``_truth_account``; who consumes is in ``_consumers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+import trio
+
+from ..models import BalanceUpdate, Id, NonceUpdate, OrderUpdate, Origin, Update
+from ..wire import Kind
+from ._judges_market import JOIN_SECONDS, Judge
+from ._truth import moment
+from ._truth_account import History, Key, StateTruth, Value, balance_value, order_value
+from ._world import Fact, Promise, World
+
+__all__ = ["StateJudge"]
+
+_Entries = Callable[[Update], Iterable[tuple[Key, Value]]]
+
+
+@attrs.define(slots=True)
+class _Told:
+    """What was last told of one thing: which of its values, in which epoch, and whether that is sure."""
+
+    number: int
+    epoch: int
+    is_sure: bool
+
+
+class StateJudge(Judge):
+    """Judges a stream of orders, balances or nonces of up to ten accounts.
+
+    What is told must have been true, and goes forward only. As long as nothing breaks and the consumer is not
+    too slow, every value of every block is told. At rest the last word on everything is the truth, except
+    what changed within a marked gap.
+    """
+
+    def __init__(
+        self, world: World, consumer: str, kind: Kind, accounts: tuple[Id, ...], *, seed: bool
+    ) -> None:
+        super().__init__(world, consumer)
+        self.truth = StateTruth(world, kind, accounts)
+        self._kind = kind
+        self._entries = _ENTRIES[kind]
+        self._seed = seed
+        self._told: dict[Key, _Told] = {}
+        self._count = 0
+        self._live_since: int | None = None
+        self._exact_after: float | None = None
+        self._marked_until = -1.0
+        self._joined = world.sim.exchange.now
+
+    def open(self) -> None:
+        """Note that the subscription is made: what changes from now on must come."""
+        super().open()
+        self._joined = self._world.sim.exchange.now
+
+    def _judge(self, update: Update) -> None:
+        if update.origin is Origin.SNAPSHOT and not self._seed:
+            self._broken(Promise.EXACT, "a snapshot that nobody asked for")
+        if self.epoch is None and self._seed:
+            if update.origin not in {Origin.SNAPSHOT, Origin.GAP}:
+                self._broken(Promise.EXACT, f"began with {update.origin} instead of the present state")
+            # It may have taken long to read the beginning; nothing from before is owed.
+            self._joined = self._world.sim.exchange.now
+        if update.epoch != self.epoch:
+            self._live_since = self._exact_after = None
+        entries = () if update.gap is not None else self._entries(update)
+        if update.gap is not None:
+            self._marked_until = max(self._marked_until, update.gap.until)
+            if any(self._entries(update)):
+                self._broken(Promise.MARKED, "a gap mark with entries")
+        self.truth.pull()
+        for key, value in entries:
+            self._entry(update, key, value)
+        if update.origin is Origin.LIVE and self._live_since is None:
+            # Of what was held during a repair, or in a full buffer, only the latest may have been told.
+            self._live_since, self._exact_after = self._world.sim.exchange.now, trio.current_time()
+
+    def _entry(self, update: Update, key: Key, value: Value) -> None:
+        self._count += 1
+        history = self.truth.history(key)
+        told = self._told.get(key)
+        start = 0 if told is None else told.number
+        stamp = update.seen_timestamp
+        number: int | None = None
+        is_sure = False
+        if history is not None and update.origin is Origin.LIVE and stamp is not None and not self.conflated:
+            number = history.at(stamp, value, start)
+            is_sure = number is not None
+        if history is not None and number is None and not self._must_be_exact(update):
+            number = history.after(value, start)
+        if number is None:
+            self._broken(Promise.EXACT, self._untrue(update, key, value, history, told))
+        assert history is not None
+        if is_sure and self._skipped(history, number, told, update.epoch):
+            had = "nothing" if told is None else f"value {told.number}"
+            self._broken(
+                Promise.EXACT,
+                f"{self._kind.value} {key}: value {number} came after {had}, with no mark between",
+            )
+        self._told[key] = _Told(number, update.epoch, is_sure)
+
+    def _must_be_exact(self, update: Update) -> bool:
+        """Tell whether an entry must be that of the block that the update names.
+
+        Not if it was read, nor if it may have been held while a break was repaired, or in a full buffer: then
+        one update says the latest of several blocks.
+        """
+        if update.origin is not Origin.LIVE or update.seen_timestamp is None or self.conflated:
+            return False
+        return self._exact_after is not None and trio.current_time() > self._exact_after
+
+    def _untrue(
+        self, update: Update, key: Key, value: Value, history: History | None, told: _Told | None
+    ) -> str:
+        what = f"{self._kind.value} {key} told as {value} ({update.origin.value}, {update.seen_timestamp})"
+        if history is None:
+            return f"{what}: there is none"
+        if value in history.values:
+            return f"{what}: value {history.values.index(value)}, not true then; told before: {told}"
+        return f"{what}: it never was; last it was {history.values[-1]}"
+
+    def _skipped(self, history: History, number: int, told: _Told | None, epoch: int) -> bool:
+        """Tell whether a live value was left out before this one, although nothing broke."""
+        if number and told is not None and told.is_sure and told.epoch == epoch:
+            return number > told.number + 1
+        # Whoever was told something live before in this epoch was there when the value before this one came.
+        return (
+            told is None
+            and self._live_since is not None
+            and number > 0
+            and history.stamps[number - 1] > self._live_since
+        )
+
+    def finish(self) -> None:
+        """Compare the last word on everything with the truth."""
+        self.truth.pull()
+        era = self._world.eras[-1].number
+        for key, history in self.truth.histories.items():
+            if self._kind is Kind.ORDERS and history.era != era:
+                continue
+            self._check_last(key, history)
+
+    def _check_last(self, key: Key, history: History) -> None:
+        told, last = self._told.get(key), history.values[-1]
+        if told is not None and history.values[told.number] == last:
+            return
+        if moment(self._world, history.stamps[-1]) <= self._marked_until:
+            return
+        if told is None and not self._is_due(history):
+            return
+        known = "nothing" if told is None else history.values[told.number]
+        self._broken(Promise.STATE, f"{self._kind.value} {key}: told {known}, but it is {last}")
+
+    def _is_due(self, history: History) -> bool:
+        """Tell whether something of which nothing was told should have been."""
+        joined = self._joined + int(JOIN_SECONDS * 1e9)
+        if history.stamps[-1] > joined:
+            return history.values[-1] != history.when(self._joined)
+        return self._seed and not (self._kind is Kind.ORDERS and _is_closed(history.values[-1]))
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Return how many entries there were."""
+        return (self._count,)
+
+
+def _is_closed(order: Value) -> bool:
+    return bool(order[-2])
+
+
+def _orders(update: Update) -> Iterable[tuple[Key, Value]]:
+    assert isinstance(update, OrderUpdate)
+    return [(order.order_id, order_value(order)) for order in update.orders]
+
+
+def _balances(update: Update) -> Iterable[tuple[Key, Value]]:
+    assert isinstance(update, BalanceUpdate)
+    return [((entry.identity.id, entry.asset_id), balance_value(entry)) for entry in update.balance]
+
+
+def _nonces(update: Update) -> Iterable[tuple[Key, Value]]:
+    assert isinstance(update, NonceUpdate)
+    return [] if update.contract_id is None else [(update.contract_id, (update.nonce,))]
+
+
+_ENTRIES: dict[Kind, _Entries] = {
+    Kind.ORDERS: _orders,
+    Kind.BALANCES: _balances,
+    Kind.NONCE: _nonces,
+}
