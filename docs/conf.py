@@ -20,6 +20,8 @@ from o2trio import Network, O2Client, Options
 from o2trio.cli._arguments import parser
 from o2trio.rest import _limits as limits
 from o2trio.streams import _machine as machine
+from o2trio.testing import FAULT_KINDS, STORM_KINDS
+from o2trio.testing._fault_kinds import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +43,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinxcontrib_trio",
 ]
-exclude_patterns = ["_build"]
+# Figures are a part of a page, not one of their own.
+exclude_patterns = ["_build", "explanation/soak-figures.rst"]
 
 html_theme = "furo"
 html_title = f"o2trio {release}"
@@ -231,6 +234,18 @@ class RateTable(Generated):
         return f"{rate.count} in {rate.seconds:g} s"
 
 
+class FaultTable(Generated):
+    """``.. fault-table::`` shows each kind of fault, its arguments, and whether storms draw it by default."""
+
+    def text(self) -> str:
+        return table(("Kind", "Arguments", "Drawn by default"), [self.row(name) for name in FAULT_KINDS])
+
+    @staticmethod
+    def row(name: str) -> tuple[str, str, str]:
+        arguments = ", ".join(f"``{argument}``" for argument in FAULTS[name].draws)
+        return f"``{name}``", arguments or "none", "yes" if name in STORM_KINDS else "no"
+
+
 class Networks(Generated):
     """``.. networks::`` shows where the exchange's deployments are."""
 
@@ -262,6 +277,7 @@ def setup(app: Sphinx) -> None:
         "machine-words": MachineWords,
         "machine-table": MachineTable,
         "option-table": OptionTable,
+        "fault-table": FaultTable,
         "networks": Networks,
         "rate-table": RateTable,
         "command-help": CommandHelp,

@@ -18,7 +18,7 @@ import re
 import shlex
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
@@ -30,8 +30,10 @@ import trio
 from trio.testing import MockClock
 
 import o2trio
+import o2trio.testing
 from o2trio.cli._arguments import parser
 from o2trio.simulator import open_simulator
+from o2trio.testing import open_exchange
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -172,13 +174,33 @@ class Stage:
         return _trio_run(bounded, **options)
 
 
+@asynccontextmanager
+async def no_more() -> AsyncGenerator[None]:
+    """Stand for the clock that every example has here."""
+    yield
+
+
+FIXTURES: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {
+    "autojump_clock": no_more,
+    "hostile_exchange": open_exchange,
+}
+
+
+async def call_test(function: Callable[..., Awaitable[None]]) -> None:
+    """Call a test function with the fixtures that it names."""
+    async with AsyncExitStack() as stack:
+        given: dict[str, Any] = {}
+        for name in inspect.signature(function).parameters:
+            assert name in FIXTURES, f"no such fixture here: {name}"
+            given[name] = await stack.enter_async_context(FIXTURES[name]())
+        await function(**given)
+
+
 def run_tests(names: dict[str, Any], stage: Stage) -> None:
     """Call the test functions among `names` as pytest-trio would."""
     for name, function in list(names.items()):
         if name.startswith("test_") and inspect.iscoroutinefunction(function):
-            given = dict.fromkeys(inspect.signature(function).parameters)
-            assert set(given) <= {"autojump_clock"}, f"no such fixture here: {given}"
-            stage.run(partial(function, **given))
+            stage.run(partial(call_test, function))
 
 
 def perform(example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -275,6 +297,9 @@ def test_everything_public_is_in_the_reference() -> None:
         re.findall(r"^\.\. (?:auto\w+:: o2trio\.|py:data:: )(\w+)(?:\(\))?$", reference, re.MULTILINE)
     )
     assert documented == set(o2trio.__all__)
+    tools = r"^\.\. (?:auto\w+|py:data):: o2trio\.testing\.(\w+)(?:\(\))?$"
+    documented = set(re.findall(tools, reference, re.MULTILINE))
+    assert documented | {"open_simulator"} == set(o2trio.testing.__all__)
 
 
 def test_defaults_in_the_text_are_those_of_the_code() -> None:
