@@ -174,8 +174,8 @@ class Recovery:
     async def _let_arrive(self, topic: Topic) -> None:
         """Wait until everything has arrived that was under way while REST was read.
 
-        REST may be ahead of the stream: what it said already must not be told again as something older. A
-        server that answers no heartbeat is waited for as long as ``Options.confirm_timeout``.
+        REST may be ahead of the stream: what it said already must not be told again as something older. So
+        it is given up if the server does not answer a heartbeat within ``Options.confirm_timeout``.
         """
         heartbeat = topic.port.heartbeat()
         with trio.move_on_after(self._options.confirm_timeout):
@@ -183,6 +183,7 @@ class Recovery:
                 if topic.port.has_answered(heartbeat):
                     return
                 await trio.sleep(_PROMPT_SECONDS)
+        raise _GaveUp("the stream lags too far behind what was read")
 
     async def _state(self, topic: Topic) -> list[AnyUpdate]:
         return await _STATES[topic.key.kind](self, topic)

@@ -33,9 +33,9 @@ class Audience:
         return [*self.members, *self.unseeded, *self.late]
 
     def add(self, mailbox: Mailbox[AnyUpdate], among: list[Mailbox[AnyUpdate]]) -> None:
-        """Take in a newcomer among the members, the unseeded or the late."""
+        """Take in a newcomer among the members, the unseeded or the late, who wait to be admitted."""
         among.append(mailbox)
-        if not self.is_open:
+        if not self.is_open or among is self.late:
             self._entering.append(mailbox)
             mailbox.pending += 1
 
@@ -50,7 +50,8 @@ class Audience:
     def open(self) -> None:
         """Let those go on that wait to begin, and newcomers at once."""
         self.is_open = True
-        entering, self._entering = self._entering, []
+        entering = [mailbox for mailbox in self._entering if mailbox not in self.late]
+        self._entering = [mailbox for mailbox in self._entering if mailbox in self.late]
         for mailbox in entering:
             mailbox.opened_one()
 
@@ -71,9 +72,10 @@ class Audience:
             mailbox.burst(updates, source, now)
 
     def admit_late(self) -> None:
-        """Make members of those that came during the break."""
+        """Make members of those that came during the break, and let them go on: what comes now is theirs."""
         self.members += self.late
         self.late.clear()
+        self.open()
 
     def seed(self, items: list[AnyUpdate]) -> None:
         """Give `items` to those that asked for the state, and make them members."""

@@ -360,12 +360,12 @@ class Topic:
             self._host.options.repair_timeout + self._host.options.indexer_lag
         )
         self._count_break(reason)
+        # What was held came before this break; the repair that begins now, or the mark, covers it too.
+        self.held.clear()
         if overdue:
             # Breaks that follow each other faster than they can be mended must not starve the consumers.
             self.repaired(self.epoch, [], problem="one break followed the other")
             return
-        # What was held came before this break; the repair that begins now covers it too.
-        self.held.clear()
         if self._confirmed:
             self._repair(update, reason)
 

@@ -339,7 +339,8 @@ async def test_subscriptions_wanted_during_a_break_come_with_the_next_connection
         await trio.sleep(0.1)
         start = trio.current_time()
         async with o2.stream_depth(FUEL, 3) as late, o2.stream_trades(FUEL) as fresh:
-            assert trio.current_time() - start == pytest.approx(4.9, abs=0.2)
+            # The trades are being repaired for others; whoever comes goes on when that is over.
+            assert trio.current_time() - start == pytest.approx(4.9 + SLOW.indexer_lag, abs=0.2)
             assert (await late.receive()).is_snapshot
             # The first read of a repair meets a connection that was cut too.
             await trio.sleep(10)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from o2trio import open_o2
+from o2trio import Options, Origin, open_o2
 from o2trio.simulator import Account, Simulator, open_simulator
 
 
@@ -45,3 +45,22 @@ async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock) -> No
                     if not order.is_open:
                         closed.add(order.order_id)
             assert closed
+
+
+async def test_on_a_wire_that_is_too_slow_it_is_marked(autojump_clock: MockClock) -> None:
+    options = Options(jitter=lambda: 0.5)
+    async with open_simulator(flow=False) as sim, open_o2(sim.network, options=options) as o2:
+        account = sim.create_account()
+        async with o2.stream_orders(account.info) as orders:
+            await trio.sleep(10)
+            sim.drop_connections()
+            await trio.sleep(1)
+            sim.set_latency(2 * options.confirm_timeout + 2)
+            order = sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000")
+            await trio.sleep(0.5)
+            sim.cancel(account, order)
+            await trio.sleep(60)
+            told = [orders.receive_nowait() for _ in range(orders.statistics().buffered)]
+        states = [each.is_open for update in told for each in update.orders]
+        assert states == sorted(states, reverse=True)
+        assert told[0].origin is Origin.GAP
