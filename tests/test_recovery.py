@@ -101,23 +101,38 @@ def recovery(rest: Rest, **options: Any) -> Recovery:
     return Recovery(told, told.markets, Options(jitter=lambda: 1.0, **options))
 
 
+async def repair(world: World, rest: Rest, topic: Topic) -> None:
+    """Repair while the server answers heartbeats."""
+
+    async def answer() -> None:
+        while True:
+            await trio.sleep(0.5)
+            world.pump()
+            world.pong()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await recovery(rest).repair(topic, 1)
+        nursery.cancel_scope.cancel()
+
+
 async def test_only_nonces_that_changed_are_told(autojump_clock: MockClock) -> None:
-    _, topic, box = broken(Kind.NONCE, 4)
+    world, topic, box = broken(Kind.NONCE, 4)
     rest = Rest()
     rest.nonces = {account(1).id: 1, account(2).id: 5, account(3).id: None}
     start = trio.current_time()
-    await recovery(rest).repair(topic, 1)
+    await repair(world, rest, topic)
     assert trio.current_time() - start >= OPTIONS.indexer_lag
     assert [(u.contract_id, u.nonce, u.origin) for u in drain(box)] == [(account(2).id, 5, Origin.BACKFILL)]
     assert rest.calls == 4
 
 
 async def test_only_balances_that_changed_are_told(autojump_clock: MockClock) -> None:
-    _, topic, box = broken(Kind.BALANCES, 3)
+    world, topic, box = broken(Kind.BALANCES, 3)
     rest = Rest()
     rest.amounts = {(account(1), ASSET): 7, (account(2), ASSET): 9, (account(3), SECOND): 1}
     rest.failures = 3
-    await recovery(rest).repair(topic, 1)
+    await repair(world, rest, topic)
     told = drain(box)
     # The trading account's part of the first two is 0 by now.
     assert {(b.identity, b.asset_id, b.total_unlocked) for u in told for b in u.balance} == {
