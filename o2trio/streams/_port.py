@@ -68,6 +68,7 @@ class Port:
         self._former: dict[Slot, dict[TopicKey, float]] = {}
         self._pings = 0
         self._pongs = 0
+        self._asked: deque[float] = deque()
         self._unfenced = False
 
     # -- the connection's side ------------------------------------------------------------------
@@ -76,6 +77,7 @@ class Port:
         """Subscribe every topic: a fresh WebSocket is there."""
         self.online = True
         self._pings = self._pongs = 0
+        self._asked.clear()
         self._unfenced = False
         self._former.clear()
         for topic in list(self.slots.values()):
@@ -159,6 +161,7 @@ class Port:
 
     def _ping(self) -> tuple[str, None]:
         self._pings += 1
+        self._asked.append(self._host.now())
         self._unfenced = False
         return PING, None
 
@@ -245,7 +248,13 @@ class Port:
         self._send(PONG, None)
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
-        self._pongs += 1
+        # An answer has no number. One to a heartbeat of so long ago was lost, and this one answers another.
+        lost = self._host.now() - self._host.options.silence_timeout
+        while self._asked and self._asked[0] < lost:
+            self._asked.popleft()
+        if self._asked:
+            self._asked.popleft()
+        self._pongs = self._pings - len(self._asked)
         for topic in list(self.slots.values()):
             topic.answered_up_to(self._pongs)
 
