@@ -30,7 +30,7 @@ from .models import (
     Origin,
     Trade,
 )
-from .rest import MAX_TRADES, RestClient
+from .rest import MAX_ORDERS, MAX_TRADES, RestClient
 from .streams import Mailbox, StateMemory, Topic, TradeLag, first_trade
 from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
@@ -219,12 +219,16 @@ class Recovery:
         was_open = {order.order_id: order for order in known if isinstance(order, Order) and order.is_open}
         found: dict[Id, Order] = {}
         markets = await self._persist(self._markets)
+        problem = ""
         for market in markets:
             for identity in topic.key.identities:
-                for order in await self._persist(
+                orders, is_all = await self._persist(
                     partial(self._orders_of, market.market_id, identity, topic.memory)
-                ):
+                )
+                for order in orders:
                     found.setdefault(order.order_id, order)
+                if not is_all and topic.wants_repair(topic.epoch):
+                    problem = "it was not known yet which orders were open before the break"
         lost: list[Id] = []
         for order in was_open.values():
             if order.order_id not in found:
@@ -236,7 +240,9 @@ class Recovery:
                     found[order.order_id] = ended
         updates: list[AnyUpdate] = [OrderUpdate(orders=tuple(found.values()), origin=Origin.BACKFILL)]
         if lost:
-            raise _GaveUp(f"the exchange no longer knows what was open: {', '.join(lost[:5])}", updates)
+            problem = f"the exchange no longer knows what was open: {', '.join(lost[:5])}"
+        if problem:
+            raise _GaveUp(problem, updates)
         return updates
 
     async def _find(self, order: Order, markets: list[Id]) -> Order | None:
@@ -246,16 +252,22 @@ class Recovery:
                 return await self._persist(partial(self._rest.order, market_id, order.order_id))
         return None
 
-    async def _orders_of(self, market_id: Id, identity: Identity, memory: StateMemory) -> list[Order]:
-        """Return the open orders, and the newest ones back to what was there at the last reading."""
+    async def _orders_of(
+        self, market_id: Id, identity: Identity, memory: StateMemory
+    ) -> tuple[list[Order], bool]:
+        """Return the open orders and the newest ones, and whether none is left out that was open before.
+
+        The newest go back to what was there at the last reading; if there was none, for one page.
+        """
         orders = [order async for order in self._rest.iter_orders(market_id, identity, only_open=True)]
         if not memory.is_complete:
-            return orders + list(await self._rest.orders(market_id, identity))
+            newest = await self._rest.orders(market_id, identity)
+            return [*orders, *newest], len(newest) < MAX_ORDERS
         async for order in self._rest.iter_orders(market_id, identity, Direction.DESCENDING):
             if order.timestamp is not None and order.timestamp < (memory.newest_order or 0):
                 break
             orders.append(order)
-        return orders
+        return orders, True
 
     async def _persist(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` returns, trying again for at most ``Options.repair_timeout``."""

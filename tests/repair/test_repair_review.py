@@ -303,6 +303,31 @@ async def test_broken_frames_every_second_starve_nobody(autojump_clock: MockCloc
         assert _marks(items), "what could not be read is said to be missing"
 
 
+async def test_what_ends_before_all_is_known_again_is_marked(autojump_clock: MockClock) -> None:
+    """A second break, after a gap mark and before the orders were read anew, must not hide an order's end."""
+    options = Options(jitter=lambda: 0.5, repair_timeout=5.0)
+    async with open_simulator(seed=79, flow=False) as sim, open_o2(sim.network, options=options) as o2:
+        account = sim.create_account()
+        async with o2.stream_orders(account.info, seed=True) as stream:
+            await trio.sleep(10)
+            order = sim.place(account, FUEL, "buy", "0.0100", "2000")
+            await trio.sleep(10)
+            sim.rest.go_down()
+            sim.drop_connections()
+            while (await stream.receive()).origin is not Origin.GAP:
+                pass
+            sim.refuse_handshakes(503)
+            sim.drop_connections()
+            await trio.sleep(2)
+            sim.cancel(account, order)
+            for _ in range(250):
+                sim.cancel(account, sim.place(account, FUEL, "buy", "0.0100", "2000"))
+            sim.rest.come_back()
+            sim.accept_handshakes()
+            items = await _rush(stream, 60)
+        assert _marks(items)
+
+
 # -- who joins late, or is slow --------------------------------------------------------------------
 
 
