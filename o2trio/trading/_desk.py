@@ -265,9 +265,7 @@ class Desk:
           NotShown: that cannot be told, or not yet.
           ApiError, RequestFailed, DecodeError, IncompletePages: the orders cannot be read.
         """
-        # Which of two that ask for exactly the same has run makes no difference to anybody.
-        rivals = [rival for rival in self.rivals(submission) if rival.actions != submission.actions]
-        if submission.withdrawal is not None or rivals:
+        if submission.withdrawal is not None or self._unlike(submission):
             raise NotShown("nothing that the exchange shows tells whose effect it is")
         if not submission.creates and not submission.cancels:
             return None  # To do it twice has the same effect as to do it once.
@@ -357,13 +355,22 @@ class Desk:
 
     async def _name_orders(self, ran: Ran) -> Ran:
         """Find the orders of a submission that ran for sure, but whose answer does not name them."""
-        outcome = self.unresolved[ran.submission.number]
+        submission = ran.submission
+        outcome = self.unresolved[submission.number]
+        seconds, rivals = self.options.submit_timeout, self._unlike(submission)
         try:
-            orders = await effect(self, ran.submission, seconds=self.options.submit_timeout, confirmed=True)
+            async with self.resolving:
+                if outcome.verdict is None:
+                    orders = await effect(self, submission, rivals, seconds=seconds, confirmed=True)
+                    self.record(submission, Verdict.LANDED, orders or ())
         except Exception as error:  # Whatever it is, the submission is among the unresolved.
             raise outcome from error
-        self.record(ran.submission, Verdict.LANDED, orders or ())
-        return attrs.evolve(ran, orders=orders or ())
+        assert outcome.verdict is not None
+        return attrs.evolve(ran, orders=outcome.verdict[1])
+
+    def _unlike(self, submission: Submission) -> list[Submission]:
+        """Return the rivals that ask for something else; of two equal ones either may have run."""
+        return [rival for rival in self.rivals(submission) if rival.actions != submission.actions]
 
     def _lost(self, submission: Submission, why: str) -> OutcomeUnknown:
         """Put a submission among the unresolved."""

@@ -86,13 +86,14 @@ class World:
 
 
 class Unwilling:
-    """An owner who signs only while he wants to."""
+    """An owner who signs only while he is willing, and there."""
 
     kind = SignerKind.FUEL
 
     def __init__(self) -> None:
         self.wallet = FuelWallet.from_key("88" * 32)
         self.willing = True
+        self.away = False
         self.asked = 0
 
     @property
@@ -101,6 +102,8 @@ class Unwilling:
 
     async def sign(self, request: SigningRequest) -> bytes:
         self.asked += 1
+        if self.away:
+            await trio.sleep_forever()
         if not self.willing:
             raise RuntimeError("not today")
         return await self.wallet.sign(request)

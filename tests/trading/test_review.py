@@ -304,6 +304,28 @@ async def test_confirmed_and_cancelled(autojump_clock: MockClock, monkeypatch: p
         assert not session.unresolved
 
 
+async def test_confirmed_and_resolved_meanwhile(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call looks for its orders while somebody resolves the same: both find the same order."""
+    async with trading() as (world, session):
+        answering(world, lambda _: (), monkeypatch)
+        world.sim.rest.slow(1, path="/v1/orders")
+        found: list[str] = []
+
+        async def place() -> None:
+            found.append((await bid(session)).order_id)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(place)
+            await trio.sleep(0.5)
+            (outcome,) = session.unresolved
+            found += [order.order_id for order in (await session.resolve(outcome)).orders]
+        assert trio.current_time() < 20
+        assert found == [world.orders()[0].order_id] * 2
+        assert not session.unresolved
+
+
 async def test_answer_names_more_than_was_placed(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

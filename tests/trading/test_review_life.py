@@ -13,18 +13,15 @@ from trio.testing import MockClock
 
 from o2trio import (
     ApiError,
-    FuelWallet,
     InvalidRequest,
     O2Client,
     OrderType,
     OutcomeUnknown,
     Session,
-    SignerKind,
-    SigningRequest,
     Verdict,
     open_o2,
 )
-from o2trio.models import Id, Side
+from o2trio.models import Side
 from o2trio.trading import CancelOrder, CreateOrder, RegisterReferer, SettleBalance
 from tests.trading._world import (
     ACTIONS,
@@ -33,6 +30,7 @@ from tests.trading._world import (
     QUICK,
     SESSION,
     WITHDRAW,
+    Unwilling,
     bid,
     lost,
     open_world,
@@ -47,30 +45,9 @@ HOUR = 3600
 # -- how a session lives on -----------------------------------------------------------------------------
 
 
-class Hardware:
-    """An owner whose device waits for a button to be pressed."""
-
-    kind = SignerKind.FUEL
-
-    def __init__(self) -> None:
-        self.wallet = FuelWallet.from_key("88" * 32)
-        self.away = False
-        self.asked = 0
-
-    @property
-    def address(self) -> Id:
-        return self.wallet.address
-
-    async def sign(self, request: SigningRequest) -> bytes:
-        self.asked += 1
-        if self.away:
-            await trio.sleep_forever()
-        return await self.wallet.sign(request)
-
-
 async def test_owner_who_is_away(autojump_clock: MockClock) -> None:
     """While the owner is asked, nothing has a nonce; so he is asked rarely, and trading goes on."""
-    owner = Hardware()
+    owner = Unwilling()
     async with (
         open_world(owner=owner) as world,
         world.o2.session(owner, FUEL, expiry=timedelta(hours=10)) as session,
