@@ -171,7 +171,12 @@ class Stage:
                 return result
 
         options["clock"] = MockClock(autojump_threshold=0)
-        return _trio_run(bounded, **options)
+        # Whoever started the tests in the background may have left them deaf to Ctrl-C.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return _trio_run(bounded, **options)
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
 
 @asynccontextmanager
