@@ -6,18 +6,35 @@ Unlike an unbounded in-memory pair it pushes back as a socket does: a peer that 
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from operator import index
 
 import trio
 
-__all__ = ["BUFFER_BYTES", "MemoryStream", "memory_pair"]
+__all__ = ["BUFFER_BYTES", "MemoryStream", "memory_pair", "one_at_a_time"]
 
 BUFFER_BYTES = 256 * 1024
 """What each direction holds before the sender must wait, about what a loopback socket holds."""
 
 _RECEIVE_BYTES = 64 * 1024
+
+
+def one_at_a_time() -> Callable[[str], AbstractContextManager[None]]:
+    """Return what is entered for each use of a stream, with its name; two of one name at once are refused."""
+    busy: set[str] = set()
+
+    @contextmanager
+    def alone(what: str) -> Generator[None]:
+        if what in busy:
+            raise trio.BusyResourceError(f"another task is using this stream to {what}")
+        busy.add(what)
+        try:
+            yield
+        finally:
+            busy.remove(what)
+
+    return alone
 
 
 class _Pipe:
@@ -45,7 +62,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._closed = False
-        self._busy: set[str] = set()
+        self._alone = one_at_a_time()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`; waits while the peer's buffer is full. Cancelled, it may have sent a part."""
@@ -108,16 +125,6 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._outgoing.notify()
         self._incoming.notify()
         await trio.lowlevel.checkpoint()
-
-    @contextmanager
-    def _alone(self, what: str) -> Generator[None, None, None]:
-        if what in self._busy:
-            raise trio.BusyResourceError(f"another task is using this stream to {what}")
-        self._busy.add(what)
-        try:
-            yield
-        finally:
-            self._busy.remove(what)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,8 +5,7 @@ How bytes travel is in ``_lane``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import inf
 from operator import index
 from random import Random
@@ -14,6 +13,7 @@ from typing import Literal
 
 import trio
 
+from ..simulator._memory import one_at_a_time
 from ._lane import Conditions, Lane
 
 __all__ = ["Connection", "Direction", "HostileStream"]
@@ -38,7 +38,7 @@ class HostileStream(trio.abc.HalfCloseableStream):
         self._on_close = on_close
         self._broken = False
         self._eof_sent = False
-        self._busy: set[str] = set()
+        self._alone = one_at_a_time()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`; waits while too much is under way. Cancelled, it may have sent a part."""
@@ -104,16 +104,6 @@ class HostileStream(trio.abc.HalfCloseableStream):
     def break_off(self) -> None:
         """Let everything here fail from now on; who waits must be woken."""
         self._broken = True
-
-    @contextmanager
-    def _alone(self, what: str) -> Generator[None, None, None]:
-        if what in self._busy:
-            raise trio.BusyResourceError(f"another task is using this stream to {what}")
-        self._busy.add(what)
-        try:
-            yield
-        finally:
-            self._busy.remove(what)
 
     def _check_open(self) -> None:
         if self.is_closed:
