@@ -68,7 +68,6 @@ class Port:
         self._former: dict[Slot, dict[TopicKey, float]] = {}
         self._pings = 0
         self._pongs = 0
-        self._asked: deque[float] = deque()
         self._unfenced = False
 
     # -- the connection's side ------------------------------------------------------------------
@@ -77,7 +76,6 @@ class Port:
         """Subscribe every topic: a fresh WebSocket is there."""
         self.online = True
         self._pings = self._pongs = 0
-        self._asked.clear()
         self._unfenced = False
         self._former.clear()
         for topic in list(self.slots.values()):
@@ -161,7 +159,6 @@ class Port:
 
     def _ping(self) -> tuple[str, None]:
         self._pings += 1
-        self._asked.append(self._host.now())
         self._unfenced = False
         return PING, None
 
@@ -223,15 +220,15 @@ class Port:
     def _touched(self, problem: DecodeError, message: str | bytes) -> Iterable[Topic]:
         """Return the topics that a broken frame may have been meant for.
 
-        A frame that names its stream concerns that one; a frame that is no JSON object at all can be
-        no trade, order, balance or nonce, but the books are not risked; anything else may be any.
-        A depth view needs no mending: the next one replaces it.
+        A frame that names its stream concerns that one, and one whose length was damaged may have swallowed
+        others, which it names, too; a frame that is no JSON object at all can be no trade, order, balance
+        or nonce, but the books are not risked; anything else may be any. A depth view needs no mending: the
+        next one replaces it.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
-        found = _ACTION_TEXT.search(text, 0, 4096)
-        action = problem.action or (found[1] if found else None)
-        if action is not None:
-            kinds = {_ACTIONS[action]} if action in _ACTIONS else set[Kind]()
+        actions = set(_ACTION_TEXT.findall(text)) if problem.action is None else {problem.action}
+        if actions:
+            kinds = {_ACTIONS[action] for action in actions & _ACTIONS.keys()}
         elif text.lstrip()[:1] == "{":
             kinds = set(Kind)
         else:
@@ -248,13 +245,7 @@ class Port:
         self._send(PONG, None)
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
-        # An answer has no number. One to a heartbeat of so long ago was lost, and this one answers another.
-        lost = self._host.now() - self._host.options.silence_timeout
-        while self._asked and self._asked[0] < lost:
-            self._asked.popleft()
-        if self._asked:
-            self._asked.popleft()
-        self._pongs = self._pings - len(self._asked)
+        self._pongs += 1
         for topic in list(self.slots.values()):
             topic.answered_up_to(self._pongs)
 
