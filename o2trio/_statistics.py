@@ -23,11 +23,11 @@ class TopicStatistics:
 
 @attrs.frozen(slots=True, kw_only=True)
 class ClientStatistics:
-    """What a client holds at this moment.
+    """What a client holds at this moment, and what it has received so far.
 
     Attributes:
       connections: numbers of its WebSockets, with whether each is up.
-      frames: messages received by the present connections.
+      frames: messages received since the client was opened, by connections that are gone, too.
       unrouted: data frames among them that no stream was there for.
       topics: its server subscriptions.
     """
@@ -42,8 +42,8 @@ def statistics_of(hub: Hub) -> ClientStatistics:
     """Count what `hub` holds."""
     return ClientStatistics(
         connections={port.number: port.online for port in hub.ports},
-        frames=sum(port.frames for port in hub.ports),
-        unrouted=sum(port.unrouted for port in hub.ports),
+        frames=hub.frames + sum(port.frames for port in hub.ports),
+        unrouted=hub.unrouted + sum(port.unrouted for port in hub.ports),
         topics=tuple(
             TopicStatistics(
                 topic=str(topic.key),

@@ -20,10 +20,16 @@ __all__ = ["Hub"]
 
 
 class Hub:
-    """The ports of one client, and who is subscribed to what."""
+    """The ports of one client, and who is subscribed to what.
+
+    Attributes:
+      ports: those in use.
+      frames, unrouted: what the ports that are forgotten had counted.
+    """
 
     def __init__(self, host: Host) -> None:
         self.ports: list[Port] = []
+        self.frames = self.unrouted = 0
         self._host = host
         self._numbers = 0
 
@@ -57,18 +63,23 @@ class Hub:
     def retire(self, port: Port) -> bool:
         """Forget `port` if it carries nothing; return whether it is forgotten."""
         if not port.slots and port in self.ports:
-            self.ports.remove(port)
+            self._forget(port)
         return port not in self.ports
 
     def give_up(self, port: Port, error: Callable[[], Exception]) -> None:
         """Forget `port` and end all its topics with `error()`."""
-        self.ports.remove(port)
+        self._forget(port)
         port.give_up(error)
 
     def close(self) -> None:
         """End all topics in good order."""
         for topic in self.topics:
             topic.fail(None)
+
+    def _forget(self, port: Port) -> None:
+        self.ports.remove(port)
+        self.frames += port.frames
+        self.unrouted += port.unrouted
 
     def _find(self, key: TopicKey) -> Topic:
         free: Port | None = None

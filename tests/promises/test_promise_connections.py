@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -217,6 +218,36 @@ async def test_statistics_are_right(autojump_clock: MockClock) -> None:
                 await trio.sleep(5)
                 assert [topic.breaks for topic in o2.statistics().topics] == [1, 1]
             nursery.cancel_scope.cancel()
+
+
+async def test_what_connections_received_counts_when_they_are_gone(autojump_clock: MockClock) -> None:
+    options = attrs.evolve(QUICK, max_attempts=2, idle_timeout=5.0)
+    async with open_simulator(seed=64) as sim, open_o2(sim.network, options=options) as o2:
+        async with o2.stream_depth(FUEL):
+            await trio.sleep(20)
+            received = o2.statistics().frames
+            # Nobody has subscribed to these.
+            (port,) = o2._runtime.hub.ports
+            for _ in range(2):
+                port.receive(
+                    '{"action": "subscribe_trades", "trades": [], "market_id": "0x' + "7" * 64 + '"}'
+                )
+        assert (received > 10, port.unrouted) == (True, 2)
+        await trio.sleep(10)
+        assert o2.statistics().connections == {}, "it was idle"
+        received = o2.statistics().frames
+        assert (port.frames, port.unrouted) == (received, o2.statistics().unrouted)
+        async with o2.stream_depth(FUEL) as updates:
+            await trio.sleep(20)
+            (second,) = o2._runtime.hub.ports
+            sim.refuse_handshakes(503)
+            sim.drop_connections()
+            with pytest.raises(O2ConnectionLost):
+                while True:
+                    await updates.receive()
+        assert o2.statistics().connections == {}, "it was given up"
+        assert second.frames > 10
+        assert o2.statistics().frames == received + second.frames
 
 
 async def test_tasks_are_named(autojump_clock: MockClock) -> None:
