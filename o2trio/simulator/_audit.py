@@ -138,8 +138,10 @@ class Audit:
         """
         self._check()
         key = _account_id(account)
+        held = self._balances.get((key, asset), ())[start:]
+        if not held:
+            return ()
         identity = Identity.contract(key)
-        held = islice(self._balances.get((key, asset), ()), start, None)
         return _mapped(held, lambda holding: balance_of(identity, asset, holding))
 
     def nonces(self, account: Account | Id) -> tuple[Recorded[int], ...]:

@@ -42,7 +42,7 @@ class _Refused(Exception):
         self.message = message
 
 
-@attrs.frozen(slots=True, kw_only=True)
+@attrs.frozen(slots=True, kw_only=True, cache_hash=True)
 class Subscription:
     """One live subscription of one socket, for tests to look at.
 

@@ -88,7 +88,7 @@ class Flow:
             return exchange.accounts.get(make_id("account", name)) or exchange.create_account(name, funds)
 
         makers = [account(f"maker {n}") for n in range(_MAKERS)]
-        self._makers = {maker.identity: maker for maker in makers}
+        self._makers = {maker.trade_account_id: maker for maker in makers}
         self._takers = [account(f"taker {n}") for n in range(_TAKERS)]
 
     def delay(self) -> float:
@@ -111,11 +111,11 @@ class Flow:
 
     def _own(self, quoted: _Quoted) -> _Own:
         """Return the makers' open orders; other people's orders are none of the flow's business."""
-        own: _Own = {side: [] for side in Side}
+        makers, bids, asks = self._makers, list[BookOrder](), list[BookOrder]()
         for order in self._exchange.open_orders(quoted.market_id):
-            if order.owner in self._makers:
-                own[order.side].append(order)
-        return own
+            if order.owner.id in makers:
+                (bids if order.side is Side.BUY else asks).append(order)
+        return {Side.BUY: bids, Side.SELL: asks}
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class Flow:
             order = far(own[thick], key=lambda order: order.price)
         else:
             order = self._random.choice([order for orders in own.values() for order in orders])
-        self._exchange.cancel(self._makers[order.owner], order.order_id)
+        self._exchange.cancel(self._makers[order.owner.id], order.order_id)
 
     def _take(self, quoted: _Quoted, own: _Own) -> None:
         side = self._random.choice(list(Side))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from itertools import starmap
 from typing import NamedTuple
 
 import attrs
@@ -183,7 +184,11 @@ class OrderBook:
 
     def levels(self, side: Side) -> tuple[Level, ...]:
         """Return all levels of `side` with absolute sizes, best first."""
-        return tuple(Level(price, size) for price, size in self._sides[side].sizes())
+        return tuple(starmap(Level, self.sizes(side)))
+
+    def sizes(self, side: Side) -> Iterator[tuple[int, int]]:
+        """Yield price and absolute size of each level of `side`, best first."""
+        return self._sides[side].sizes()
 
     def depth(self, side: Side) -> int:
         """Return the number of levels of `side`."""

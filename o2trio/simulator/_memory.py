@@ -6,13 +6,11 @@ Unlike an unbounded in-memory pair it pushes back as a socket does: a peer that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
 from operator import index
 
 import trio
 
-__all__ = ["BUFFER_BYTES", "MemoryStream", "memory_pair", "one_at_a_time"]
+__all__ = ["BUFFER_BYTES", "MemoryStream", "OneAtATime", "memory_pair"]
 
 BUFFER_BYTES = 256 * 1024
 """What each direction holds before the sender must wait, about what a loopback socket holds."""
@@ -20,21 +18,22 @@ BUFFER_BYTES = 256 * 1024
 _RECEIVE_BYTES = 64 * 1024
 
 
-def one_at_a_time() -> Callable[[str], AbstractContextManager[None]]:
-    """Return what is entered for each use of a stream, with its name; two of one name at once are refused."""
-    busy: set[str] = set()
+class OneAtATime:
+    """Is entered for each use of one kind that is made of a stream; two at once are refused."""
 
-    @contextmanager
-    def alone(what: str) -> Generator[None]:
-        if what in busy:
-            raise trio.BusyResourceError(f"another task is using this stream to {what}")
-        busy.add(what)
-        try:
-            yield
-        finally:
-            busy.remove(what)
+    __slots__ = ("_busy", "_what")
 
-    return alone
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._busy = False
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise trio.BusyResourceError(f"another task is using this stream to {self._what}")
+        self._busy = True
+
+    def __exit__(self, *exception: object) -> None:
+        self._busy = False
 
 
 class _Pipe:
@@ -62,12 +61,12 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._closed = False
-        self._alone = one_at_a_time()
+        self._sending, self._receiving = OneAtATime("send"), OneAtATime("receive")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`; waits while the peer's buffer is full. Cancelled, it may have sent a part."""
         pipe, view = self._outgoing, memoryview(data)
-        with self._alone("send"):
+        with self._sending:
             await self._check_send()
             while view:
                 room = BUFFER_BYTES - len(pipe.data)
@@ -80,14 +79,14 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the peer's buffer has room."""
-        with self._alone("send"):
+        with self._sending:
             await self._check_send()
             while len(self._outgoing.data) >= BUFFER_BYTES:
                 await self._wait_for_room()
 
     async def send_eof(self) -> None:
         """Say that no more data will be sent."""
-        with self._alone("send"):
+        with self._sending:
             if self._closed:
                 raise trio.ClosedResourceError
             await trio.lowlevel.checkpoint()
@@ -100,7 +99,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         if limit < 1:
             raise ValueError("max_bytes must be >= 1")
         pipe = self._incoming
-        with self._alone("receive"):
+        with self._receiving:
             self._check_open()
             await trio.lowlevel.checkpoint()
             while not pipe.data:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
 
 from ..models import Balance, DepthChanges, Id, Identity, Level, Market, Markets, Side, Trade
 from ._accounts import Account
@@ -22,15 +23,15 @@ def group_price(side: Side, price: int, bucket: int) -> int:
     return price - price % bucket if side is Side.BUY else -(-price // bucket) * bucket
 
 
-def group_levels(side: Side, levels: Sequence[Level], bucket: int) -> tuple[Level, ...]:
-    """Return the levels summed up in buckets, in the order they came in."""
-    if bucket == 1:
-        return tuple(levels)
-    sums: dict[int, int] = {}
-    for level in levels:
-        price = group_price(side, level.price, bucket)
-        sums[price] = sums.get(price, 0) + level.quantity
-    return tuple(Level(price, quantity) for price, quantity in sums.items())
+def group_levels(side: Side, sizes: Iterable[tuple[int, int]], bucket: int) -> tuple[Level, ...]:
+    """Return levels, told as (price, size), summed up in buckets, in the order they came in."""
+    if bucket > 1:
+        sums: dict[int, int] = {}
+        for raw, size in sizes:
+            price = group_price(side, raw, bucket)
+            sums[price] = sums.get(price, 0) + size
+        sizes = sums.items()
+    return tuple(starmap(Level, sizes))
 
 
 class MarketState:
@@ -87,7 +88,7 @@ class State:
           precision: level of grouping; prices become multiples of ``10**precision``.
         """
         book = self._states[market_id].book
-        bids, asks = (group_levels(side, book.levels(side), 10**precision) for side in (Side.BUY, Side.SELL))
+        bids, asks = (group_levels(side, book.sizes(side), 10**precision) for side in (Side.BUY, Side.SELL))
         return DepthChanges(bids=bids, asks=asks)
 
     def matching(self, market_id: Id) -> OrderBook:

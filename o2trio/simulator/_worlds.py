@@ -7,7 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from ..models import Balance, DepthChanges, Id, Identity, Level, Markets, Side
+from ..models import Balance, DepthChanges, Id, Identity, Markets, Side
 from ._accounts import Account
 from ._exchange import Exchange, group_levels
 from ._history import TradeHistory
@@ -110,14 +110,14 @@ class Past(Present):
 
     def book(self, market_id: Id, precision: int = 0) -> DepthChanges:
         book = self._exchange.matching(market_id)
-        sizes = {side: {level.price: level.quantity for level in book.levels(side)} for side in Side}
+        sizes = {side: dict(book.sizes(side)) for side in Side}
         for side, price, change in (*self._audit.changes_since(market_id, self._moment), *book.changes()):
             sizes[side][price] = sizes[side].get(price, 0) - change
         bids, asks = (
             group_levels(
                 side,
                 [
-                    Level(price, sizes[side][price])
+                    (price, sizes[side][price])
                     for price in sorted(sizes[side], reverse=side is Side.BUY)
                     if sizes[side][price]
                 ],

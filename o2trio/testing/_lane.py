@@ -148,7 +148,8 @@ class Lane:
         del ready[:limit]
         self.size -= len(data)
         self._left -= len(data)
-        self.writable.unpark_all()
+        if self.writable:
+            self.writable.unpark_all()
         if self._on_cut is not None and not self._left:
             self._on_cut()
         return data

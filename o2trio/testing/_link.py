@@ -13,7 +13,7 @@ from typing import Literal
 
 import trio
 
-from ..simulator._memory import one_at_a_time
+from ..simulator._memory import OneAtATime
 from ._lane import Conditions, Lane
 
 __all__ = ["Connection", "Direction", "HostileStream"]
@@ -38,12 +38,12 @@ class HostileStream(trio.abc.HalfCloseableStream):
         self._on_close = on_close
         self._broken = False
         self._eof_sent = False
-        self._alone = one_at_a_time()
+        self._sending, self._receiving = OneAtATime("send"), OneAtATime("receive")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`; waits while too much is under way. Cancelled, it may have sent a part."""
         lane, view = self._outgoing, memoryview(data)
-        with self._alone("send"):
+        with self._sending:
             await self._check_send()
             while view:
                 room = lane.room()
@@ -55,14 +55,14 @@ class HostileStream(trio.abc.HalfCloseableStream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until something more may be under way."""
-        with self._alone("send"):
+        with self._sending:
             await self._check_send()
             while self._outgoing.room() <= 0:
                 await self._wait_for_room()
 
     async def send_eof(self) -> None:
         """Say that no more data will be sent."""
-        with self._alone("send"):
+        with self._sending:
             self._check_open()
             await trio.lowlevel.checkpoint()
             self._check_open()
@@ -76,7 +76,7 @@ class HostileStream(trio.abc.HalfCloseableStream):
         if limit < 1:
             raise ValueError("max_bytes must be >= 1")
         lane = self._incoming
-        with self._alone("receive"):
+        with self._receiving:
             self._check_open()
             await trio.lowlevel.checkpoint()
             while True:
@@ -148,11 +148,12 @@ class Connection:
       time: when it was made, on Trio's clock.
       client, server: its ends.
       is_broken: whether a fault has ended it, for one end at least.
+      is_dead: whether nothing will ever come through again, and nobody was told.
     """
 
     def __init__(self, host: str, port: int, number: int, seed: int, conditions: Conditions) -> None:
         self.host, self.port, self.number, self.time = host, port, number, trio.current_time()
-        self.is_broken = False
+        self.is_broken = self.is_dead = False
 
         def lane(direction: Direction) -> Lane:
             # Draws of its own, so that what happens elsewhere changes nothing here.
@@ -186,6 +187,12 @@ class Connection:
         lane.held = max(lane.held, until)
         self._wake()
 
+    def die(self) -> None:
+        """Let nothing arrive ever again, nor anybody learn of anything."""
+        self.is_dead = True
+        for direction in self._lanes:
+            self.hold(direction, inf)
+
     def inject(self, direction: Direction, data: bytes) -> None:
         """Put bytes behind what was sent."""
         self._lanes[direction].send(data, trio.current_time())
@@ -205,9 +212,9 @@ class Connection:
         self._lanes[direction].cut_after(size, cut)
 
     def heal(self) -> None:
-        """Let everything through, and forget what was to come."""
+        """Let everything through, unless it is dead, and forget what was to come."""
         for lane in self._lanes.values():
-            lane.held = -inf
+            lane.held = inf if self.is_dead else -inf
             lane.forget_cut()
         self._wake()
 

@@ -76,7 +76,7 @@ class BookTruth:
 
     def __init__(self, world: World, market_id: Id, precision: int) -> None:
         self.marks: list[int] = []
-        self._world = world
+        self._eras = world.eras
         self._market_id = market_id
         self._bucket = 10**precision
         self._precision = precision
@@ -89,7 +89,7 @@ class BookTruth:
 
     def pull(self) -> None:
         """Take in what happened since the last time."""
-        for era in self._world.eras[max(self._era, 0) :]:
+        for era in self._eras[max(self._era, 0) :]:
             if era.number > self._era:
                 self._begin(era)
             records = era.audit.levels(self._market_id)
@@ -113,7 +113,7 @@ class BookTruth:
 
     def present(self) -> DepthChanges:
         """Return the book as it is."""
-        return self._world.sim.exchange.book(self._market_id, self._precision)
+        return self._eras[-1].exchange.book(self._market_id, self._precision)
 
     def _begin(self, era: Era) -> None:
         self._era, self._height = era.number, -1
@@ -139,7 +139,10 @@ _BOOKS: WeakKeyDictionary[World, dict[tuple[Id, int], BookTruth]] = WeakKeyDicti
 
 
 def books_of(world: World) -> dict[tuple[Id, int], BookTruth]:
-    """Return the books of a world that somebody looks at, shared by all who do, by market and precision."""
+    """Return the books of a world that somebody looks at, shared by all who do, by market and precision.
+
+    None holds the world, which would stay for ever then.
+    """
     return _BOOKS.setdefault(world, {})
 
 

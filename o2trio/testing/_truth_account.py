@@ -7,8 +7,9 @@ It reads the exchanges' audits, era by era, and goes on from where it was. Who c
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -65,74 +66,110 @@ _Records: TypeAlias = Iterator[tuple[Key, Value, int]]
 
 
 class StateTruth:
-    """Every state of the orders, balances or nonces of some accounts over all eras.
-
-    Attributes:
-      histories: by what they are of, as far as they ever changed; filled by :meth:`pull`.
-    """
+    """Every state of the orders, balances or nonces of some accounts over all eras."""
 
     def __init__(self, world: World, kind: Kind, accounts: tuple[Id, ...]) -> None:
-        self.histories: dict[Key, History] = {}
-        self._world = world
-        self._accounts = accounts
-        self._read, self._beginning = _KINDS[kind]
-        self._era = 0
-        self._counts: dict[Key, int] = {}
-        markets = world.sim.exchange.markets.markets
-        self._assets = sorted({asset.asset for market in markets for asset in (market.base, market.quote)})
+        pasts = _PASTS.setdefault(world, {})
+        for account in accounts:
+            if (kind, account) not in pasts:
+                pasts[kind, account] = _Past(world, kind, account)
+        self._pasts = {account: pasts[kind, account] for account in accounts}
+        self._beginning = _KINDS[kind][1]
         self.pull()
+
+    @property
+    def histories(self) -> dict[Key, History]:
+        """Everything that ever changed, as far as it was pulled, by what it is of."""
+        return {key: each for past in self._pasts.values() for key, each in past.histories.items()}
 
     def pull(self) -> None:
         """Take in what happened since the last time."""
-        for era in self._world.eras[self._era :]:
-            if era.number > self._era:
-                self._era = era.number
-                self._counts.clear()
-            for key, value, stamp in self._read(self, era):
-                history = self.histories.get(key)
-                if history is None:
-                    history = self.histories[key] = History(list(self._beginning), [0] * len(self._beginning))
-                history.values.append(value)
-                history.stamps.append(stamp)
-                history.era = era.number
+        for past in self._pasts.values():
+            past.pull()
 
     def history(self, key: Key) -> History | None:
         """Return what was true of a thing, None if there is no such thing."""
-        if key not in self.histories and self._beginning:
-            account = key if isinstance(key, str) else key[0]
-            if account in self._accounts:
-                return History(list(self._beginning), [0] * len(self._beginning))
-        return self.histories.get(key)
+        for past in self._pasts.values():
+            if key in past.histories:
+                return past.histories[key]
+        account = key if isinstance(key, str) else key[0]
+        return _begun(self._beginning) if self._beginning and account in self._pasts else None
 
-    def _news(self, key: Key, count: int) -> None:
-        self._counts[key] = self._counts.get(key, 0) + count
+
+class _Past:
+    """Every state of the things of one kind of one account, read once for all who look at it.
+
+    Attributes:
+      histories: by what they are of.
+    """
+
+    def __init__(self, world: World, kind: Kind, account: Id) -> None:
+        self.histories: dict[Key, History] = {}
+        self._eras = world.eras
+        self._account = account
+        self._news, self._beginning = _KINDS[kind]
+        self._era = 0
+        self._records = 0
+        self._counts: dict[Key, int] = {}
+        markets = world.sim.exchange.markets.markets
+        self._assets = sorted({asset.asset for market in markets for asset in (market.base, market.quote)})
+
+    def pull(self) -> None:
+        """Take in what happened since the last time."""
+        for era in self._eras[self._era :]:
+            if era.number > self._era:
+                self._era, self._records = era.number, 0
+                self._counts.clear()
+            if era.audit.records > self._records:
+                self._records = era.audit.records
+                self._read(era)
+
+    def _read(self, era: Era) -> None:
+        for key, value, stamp in self._news(self, era):
+            history = self.histories.get(key)
+            if history is None:
+                history = self.histories[key] = _begun(self._beginning)
+            history.values.append(value)
+            history.stamps.append(stamp)
+            history.era = era.number
+
+    def _skip(self, key: Key, news: Sequence[object]) -> None:
+        self._counts[key] = self._counts.get(key, 0) + len(news)
 
     def _orders(self, era: Era) -> _Records:
-        for account in self._accounts:
-            news = era.audit.orders(account, start=self._counts.get(account, 0))
-            self._news(account, len(news))
-            for record in news:
-                yield record.value.order_id, order_value(record.value), record.seen_timestamp
+        account = self._account
+        news = era.audit.orders(account, start=self._counts.get(account, 0))
+        self._skip(account, news)
+        for record in news:
+            yield record.value.order_id, order_value(record.value), record.seen_timestamp
 
     def _balances(self, era: Era) -> _Records:
-        for account in self._accounts:
-            for asset in self._assets:
-                news = era.audit.balances(account, asset, start=self._counts.get((account, asset), 0))
-                self._news((account, asset), len(news))
-                for record in news:
-                    yield (account, asset), balance_value(record.value), record.seen_timestamp
+        account = self._account
+        for asset in self._assets:
+            news = era.audit.balances(account, asset, start=self._counts.get((account, asset), 0))
+            self._skip((account, asset), news)
+            for record in news:
+                yield (account, asset), balance_value(record.value), record.seen_timestamp
 
     def _nonces(self, era: Era) -> _Records:
-        for account in self._accounts:
-            news = era.audit.nonces(account)[self._counts.get(account, 0) :]
-            self._news(account, len(news))
-            for record in news:
-                yield account, (record.value,), record.seen_timestamp
+        account = self._account
+        news = era.audit.nonces(account)[self._counts.get(account, 0) :]
+        self._skip(account, news)
+        for record in news:
+            yield account, (record.value,), record.seen_timestamp
 
 
-_KINDS: dict[Kind, tuple[Callable[[StateTruth, Era], _Records], tuple[Value, ...]]] = {
-    Kind.ORDERS: (StateTruth._orders, ()),
-    Kind.BALANCES: (StateTruth._balances, ((0, 0, 0),)),
-    Kind.NONCE: (StateTruth._nonces, ((0,),)),
+_PASTS: WeakKeyDictionary[World, dict[tuple[Kind, Id], _Past]] = WeakKeyDictionary()
+"""What was read of each world so far. It must not hold the world itself, or that would stay for ever."""
+
+
+def _begun(beginning: tuple[Value, ...]) -> History:
+    return History(list(beginning), [0] * len(beginning))
+
+
+_KINDS: dict[Kind, tuple[Callable[[_Past, Era], _Records], tuple[Value, ...]]] = {
+    Kind.ORDERS: (_Past._orders, ()),
+    Kind.BALANCES: (_Past._balances, ((0, 0, 0),)),
+    Kind.NONCE: (_Past._nonces, ((0,),)),
 }
 """How each kind is read, and what is true before the first record."""
