@@ -48,7 +48,8 @@ class Verdict:
     """What shall happen to one request.
 
     Attributes:
-      response: answer this instead of the truth; nothing is executed.
+      response: answer this instead of the truth.
+      executes: with `response`, execute what is asked for all the same.
       cut: cut the connection in the middle of the answer.
       unheard: cut it at once, and execute nothing.
       repeat: execute it twice; the second answer is given.
@@ -59,6 +60,7 @@ class Verdict:
     """
 
     response: Response | None = None
+    executes: bool = False
     cut: bool = False
     unheard: bool = False
     repeat: bool = False
@@ -122,6 +124,7 @@ class RestFaults:
         code: int | None = None,
         retry_after: float | None = None,
         html: bool = False,
+        after: bool = False,
         path: str = "",
         count: int | None = None,
         probability: float = 1.0,
@@ -133,6 +136,7 @@ class RestFaults:
           code: of the exchange; by default 1003 for status 429 and 1000 for others.
           retry_after: seconds to name in ``Retry-After``.
           html: answer with the page of a gateway instead of the exchange's envelope.
+          after: execute what was asked for before that, as behind a gateway that does not wait long enough.
           path, count, probability: which requests; see the class.
         """
         if not 200 <= status <= 599:
@@ -148,7 +152,7 @@ class RestFaults:
             answer = error(status, chosen, "the simulator was asked to fail", headers)
 
         def effect(verdict: Verdict) -> None:
-            verdict.response = answer
+            verdict.response, verdict.executes = answer, after
 
         self._add(effect, path, count, probability, decides=True)
 

@@ -174,6 +174,25 @@ class FrameFaults:
 
         self._add(effect, kinds, count, probability)
 
+    def lose(
+        self, *, kinds: Collection[str] = DATA_KINDS, count: int | None = None, probability: float = 1.0
+    ) -> None:
+        """Lose messages, and ask to start over instead: an error with ``resync_required``.
+
+        Arguments as in the class.
+        """
+
+        def effect(message: _Message) -> None:
+            if message.is_damaged:
+                return
+            market = _MARKET.search(message.text)
+            named = f'"market_id":"{market[1]}",' if market and message.kind in _OF_MARKETS else ""
+            message.text = f'{{"action":"error",{named}"resync_required":true}}'
+            message.is_damaged = True
+            self.counts["lose"] += 1
+
+        self._add(effect, kinds, count, probability)
+
     # -- faults that send something besides --------------------------------------------------------
 
     def inject(

@@ -253,9 +253,10 @@ class _Http:
             return server.rest.respond(method, target, body, lag, owner)
 
         def execute() -> Response:
-            response = verdict.response or respond()
-            if verdict.repeat and not verdict.response:
-                response = respond()
+            response = verdict.response
+            if response is None or verdict.executes:
+                answers = [respond() for _ in range(1 + verdict.repeat)]
+                response = response or answers[-1]
             cut = verdict.cut or verdict.gone
             server.faults.note(RestRequest(now, method, target, 0 if cut else response.status))
             return response

@@ -44,6 +44,7 @@ class FaultKind:
       weight: how often it comes, compared with others.
       is_fatal: whether it may end a client by contract.
       is_fresh_start: whether the exchange forgets everything.
+      is_of_trading: whether it strikes nobody but traders.
     """
 
     inject: Callable[..., Awaitable[None]]
@@ -51,6 +52,7 @@ class FaultKind:
     weight: float = 1.0
     is_fatal: bool = False
     is_fresh_start: bool = False
+    is_of_trading: bool = False
 
     def draw(self, random: Random) -> Mapping[str, Value]:
         """Draw the arguments of one fault."""

@@ -13,6 +13,9 @@ __all__ = ["EXCHANGE_FAULTS"]
 
 SUBMISSIONS = "/v1/session/actions"
 
+_TRADING = 6
+"""Traders trade rarely, so what strikes only them must come often."""
+
 # -- handshakes and connections ------------------------------------------------------------------------
 
 
@@ -98,6 +101,10 @@ async def _submission_refused(world: World, status: int, count: int) -> None:
     world.sim.rest.fail(status, path=SUBMISSIONS, count=count, html=status == 502)
 
 
+async def _submission_hidden(world: World, status: int, count: int) -> None:
+    world.sim.rest.fail(status, path=SUBMISSIONS, count=count, html=True, after=True)
+
+
 # -- clocks and clients --------------------------------------------------------------------------------
 
 
@@ -148,14 +155,31 @@ EXCHANGE_FAULTS: Mapping[str, FaultKind] = {
         inject=_rest_stale, draws={"milliseconds": number(0, 1900), "seconds": SPELL}, weight=2
     ),
     "submission cut": FaultKind(
-        inject=_submission_cut, draws={"before": number(0, 1), "count": FEW}, weight=2
+        inject=_submission_cut,
+        draws={"before": number(0, 1), "count": FEW},
+        weight=_TRADING,
+        is_of_trading=True,
     ),
     "submission deferred": FaultKind(
-        inject=_submission_deferred, draws={"delay": SHORT, "cut": number(0, 1), "count": FEW}, weight=2
+        inject=_submission_deferred,
+        draws={"delay": SHORT, "cut": number(0, 1), "count": FEW},
+        weight=_TRADING,
+        is_of_trading=True,
     ),
-    "submission doubled": FaultKind(inject=_submission_doubled, draws={"count": FEW}, weight=2),
+    "submission doubled": FaultKind(
+        inject=_submission_doubled, draws={"count": FEW}, weight=_TRADING, is_of_trading=True
+    ),
     "submission refused": FaultKind(
-        inject=_submission_refused, draws={"status": among(429, 500, 502, 503), "count": FEW}, weight=2
+        inject=_submission_refused,
+        draws={"status": among(429, 500, 502, 503), "count": FEW},
+        weight=_TRADING,
+        is_of_trading=True,
+    ),
+    "submission hidden": FaultKind(
+        inject=_submission_hidden,
+        draws={"status": among(502, 504), "count": FEW},
+        weight=_TRADING,
+        is_of_trading=True,
     ),
     "clock jump": FaultKind(inject=_clock_jump, draws={"seconds": seconds_of(-20, 20)}),
     "another client": FaultKind(inject=_new_client, draws={}, weight=0.3),

@@ -33,6 +33,10 @@ async def _corrupt(world: World, probability: float, count: int) -> None:
     world.sim.frames.corrupt(probability=probability, count=count)
 
 
+async def _lose(world: World, probability: float, count: int) -> None:
+    world.sim.frames.lose(probability=probability, count=count)
+
+
 async def _strange(world: World, what: str, probability: float, count: int) -> None:
     world.sim.frames.inject(what, probability=probability, count=count)
 
@@ -84,6 +88,7 @@ MESSAGE_FAULTS: Mapping[str, FaultKind] = {
     "torn messages": FaultKind(inject=_tear, draws=_SOME, weight=2),
     "unknown fields": FaultKind(inject=_extend, draws=_SOME),
     "damaged messages": FaultKind(inject=_corrupt, draws={"probability": CHANCE, "count": FEW}, weight=3),
+    "lost messages": FaultKind(inject=_lose, draws={"probability": CHANCE, "count": FEW}, weight=2),
     "strange messages": FaultKind(
         inject=_strange, draws={"what": among("not_json", "unknown", "binary"), **_SOME}, weight=2
     ),

@@ -82,6 +82,14 @@ class HostileNetwork(Carrier):
         """Do the same to one direction of the present connections; new ones are whole."""
         self._hold("half_open", host, seconds, (direction,))
 
+    def die(self, host: str | None = None) -> None:
+        """Let nothing through the present connections ever again, and tell nobody; new ones are whole.
+
+        Not even :meth:`heal` brings them back: somebody must notice that they are dead.
+        """
+        for connection in self._present(host):
+            self._strike("die", connection.die)
+
     def drip(self, host: str | None, bytes_per_second: float, seconds: float) -> None:
         """Let so little through, each way, for a while."""
         drip = _Drip(host, _positive("bytes_per_second", bytes_per_second))

@@ -31,6 +31,10 @@ async def _cut_after(world: World, host: str, size: int, direction: Direction, c
     world.network.cut_after(world.host(host), size, direction, count or None)
 
 
+async def _die(world: World, host: str) -> None:
+    world.network.die(world.host(host))
+
+
 async def _drip(world: World, host: str, rate: int, seconds: float) -> None:
     world.network.drip(world.host(host), rate, seconds)
 
@@ -89,6 +93,7 @@ NETWORK_FAULTS: Mapping[str, FaultKind] = {
     "half open": FaultKind(
         inject=_half_open, draws={"host": HOST, "direction": DIRECTION, "seconds": SPELL}, weight=3
     ),
+    "dead connection": FaultKind(inject=_die, draws={"host": HOST}, weight=2),
     "cut at a byte": FaultKind(
         inject=_cut_after,
         draws={

@@ -39,6 +39,9 @@ _LEAST_FAULT_SECONDS = 30.0
 _RATES = (0.02, 0.02, 0.02, 0.05, 0.1, 0.5)
 """Order flow events per second and market: mostly calm, which is cheap."""
 
+_BUSY = 0.1
+"""From this rate on buffers are small more often, and then overflow."""
+
 _BURSTS_AN_HOUR = 14.0
 _FAULTS_A_BURST = (1, 1, 2, 4, 7, 12, 20)
 
@@ -129,20 +132,21 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
     """
     random = Random(f"o2 plan {seed}")
     chosen = random.choices(kinds, k=random.randint(5, 14))
+    rate = random.choice(_RATES)
     plan = Plan(
         seed=seed,
         hours=hours,
-        rate=random.choice(_RATES),
+        rate=rate,
         latency=random.choice((0.0, 0.0, 0.005, 0.05, 0.3)),
         lag=random.choice((0, 0, 200, 1000, 1900)),
-        buffer_size=random.choice((4, 8, 32, 128, 1024)),
+        buffer_size=random.choice((4, 4, 8, 32, 1024) if rate >= _BUSY else (4, 8, 32, 128, 1024)),
         conflation_limit=random.choice((3, 100, 10_000, 10_000)),
         max_attempts=random.choice((None, None, None, None, 4)),
         consumers=tuple(ConsumerPlan(index, kind) for index, kind in enumerate(chosen)),
         faults=(),
     )
     times = _times(random, plan.fault_seconds)
-    allowed = _allowed(random)
+    allowed = _allowed(random, trades=any("trader" in kind for kind in chosen))
     weights = [FAULTS[name].weight for name in allowed]
     drawn = [(time, random.choices(allowed, weights)[0]) for time in times]
     faults = (
@@ -163,13 +167,15 @@ def _times(random: Random, until: float) -> list[float]:
     return sorted(time for time in times if time < until) or [round((_START_SECONDS + until) / 2, 3)]
 
 
-def _allowed(random: Random) -> list[str]:
+def _allowed(random: Random, *, trades: bool) -> list[str]:
     """Draw which faults a plan has: not every plan has fatal ones, or fresh starts."""
     fatal, fresh = random.random() < 0.3, random.random() < 0.25
     return [
         name
         for name, kind in FAULTS.items()
-        if (fatal or not kind.is_fatal) and (fresh or not kind.is_fresh_start)
+        if (fatal or not kind.is_fatal)
+        and (fresh or not kind.is_fresh_start)
+        and (trades or not kind.is_of_trading)
     ]
 
 

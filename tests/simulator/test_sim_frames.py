@@ -331,6 +331,7 @@ FAULTS: dict[str, Fault] = {
     "reorder": lambda frames: frames.reorder(probability=0.5),
     "tear": lambda frames: frames.tear(probability=0.5),
     "extend": lambda frames: frames.extend(probability=0.5),
+    "lose": lambda frames: frames.lose(probability=0.05),
     "not_json": lambda frames: frames.inject("not_json", probability=0.02),
     "unknown": lambda frames: frames.inject("unknown", probability=0.3),
     "binary": lambda frames: frames.inject("binary", probability=0.02),

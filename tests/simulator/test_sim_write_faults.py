@@ -134,6 +134,15 @@ async def test_a_fault_that_answers_executes_nothing(
         assert (answer[0], client.nonce()) == (502, nonce)
 
 
+async def test_a_gateway_hides_what_was_executed(autojump_clock: MockClock, open_stream: OpenStream) -> None:
+    async with _trading(open_stream) as (sim, client, send):
+        sim.rest.fail(504, after=True, path=PATH, count=1)
+        nonce = client.nonce()
+        answer = await send()
+        assert answer is not None
+        assert (answer[0], client.nonce()) == (504, nonce + 1)
+
+
 async def test_the_end_drops_what_is_deferred(autojump_clock: MockClock, open_stream: OpenStream) -> None:
     async with _trading(open_stream) as (sim, client, send):
         sim.rest.defer(5, cut=True, path=PATH)

@@ -231,6 +231,18 @@ async def test_in_a_black_hole_senders_wait_for_room_and_closing_tells_nobody(
         assert connection.server.is_closed
 
 
+async def test_the_dead_stay_dead(autojump_clock: MockClock) -> None:
+    async with network() as (net, stream, connection):
+        net.die(HOST)
+        assert await answer(stream) is None
+        net.heal()
+        assert await answer(stream, b"", 1000) is None
+        assert await answer(await net.dial(HOST, 80)) == b"hello", "new ones live"
+        await stream.aclose()
+        assert not connection.server.is_closed, "nobody has told it"
+        assert net.counts["die"] == 1
+
+
 async def test_half_open_up(autojump_clock: MockClock) -> None:
     async with network() as (net, stream, connection):
         net.half_open(HOST, "up", 10)

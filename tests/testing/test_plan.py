@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from o2trio.testing._fault_kinds import FAULTS
 from o2trio.testing._plan import QUIET_SECONDS, REST_SECONDS, Plan, draw_plan, numbers_of, text_of
 
-KINDS = ("book", "trades", "orders")
+KINDS = ("book", "trades", "orders", "view", "balances", "nonce", "trader")
 MANY = [draw_plan(seed, 1.0, KINDS) for seed in range(200)]
 
 
@@ -48,6 +48,12 @@ def test_many_plans_hold_every_fault_and_every_consumer() -> None:
     assert {consumer.kind for plan in MANY for consumer in plan.consumers} == set(KINDS)
     fatal = [plan for plan in MANY if any(FAULTS[fault.kind].is_fatal for fault in plan.faults)]
     assert len(MANY) / 10 < len(fatal) < len(MANY) / 2
+
+
+def test_only_traders_have_faults_of_trading() -> None:
+    for plan in MANY:
+        trades = any("trader" in consumer.kind for consumer in plan.consumers)
+        assert trades or not any(FAULTS[fault.kind].is_of_trading for fault in plan.faults)
 
 
 @pytest.mark.parametrize("kind", FAULTS)
