@@ -70,11 +70,6 @@ class Crowd:
         return sum(member.gaps for member in self.members)
 
     @property
-    def recoveries(self) -> list[float]:
-        """Recoveries of all."""
-        return [seconds for member in self.members for seconds in member.recoveries]
-
-    @property
     def subscriptions(self) -> int:
         """How many consumers of server subscriptions they are at rest."""
         return sum(member.subscriptions for member in self.members)

@@ -67,11 +67,13 @@ class StateJudge(Judge):
                 self._broken(Promise.EXACT, f"began with {update.origin} instead of the present state")
             # It may have taken long to read the beginning; nothing from before is owed.
             self._joined = self._world.sim.exchange.now
-        if update.epoch != self.epoch:
+        if update.epoch != self.epoch or update.gap is not None:
             self._live_since = self._exact_after = None
         entries = () if update.gap is not None else self._entries(update)
         if update.gap is not None:
             self._marked_until = max(self._marked_until, update.gap.until)
+            for told in self._told.values():
+                told.is_sure = False
             if any(self._entries(update)):
                 self._broken(Promise.MARKED, "a gap mark with entries")
         self.truth.pull()
@@ -109,11 +111,11 @@ class StateJudge(Judge):
         """Tell whether an entry must be that of the block that the update names.
 
         Not if it was read, nor if it may have been held while a break was repaired, or in a full buffer: then
-        one update says the latest of several blocks.
+        one update says the latest of several blocks. Whoever had all that had come gets what is exact again.
         """
         if update.origin is not Origin.LIVE or update.seen_timestamp is None or self.conflated:
             return False
-        return self._exact_after is not None and trio.current_time() > self._exact_after
+        return self._exact_after is not None and self.had_all > self._exact_after
 
     def _untrue(
         self, update: Update, key: Key, value: Value, history: History | None, told: _Told | None

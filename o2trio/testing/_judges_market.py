@@ -6,6 +6,7 @@ What is true is in ``_truth``; who consumes is in ``_consumers``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import NoReturn
 
 import trio
@@ -36,13 +37,16 @@ class Judge:
 
     Attributes:
       opened: when it was subscribed, on Trio's clock; None before.
-      conflated: how many items were replaced so far because the consumer was slow; set by the consumer.
+      conflated: how many items were replaced, because the consumer was slow, since it last had all that had
+        come; set by the consumer.
+      had_all: when that was, on Trio's clock; set by the consumer.
       epoch: of the last item, None before the first.
     """
 
     def __init__(self, world: World, consumer: str) -> None:
         self.opened: float | None = None
         self.conflated = 0
+        self.had_all = -inf
         self.epoch: int | None = None
         self._world = world
         self._consumer = consumer

@@ -13,10 +13,9 @@ import trio
 from .._client import O2Client
 from .._statistics import ClientStatistics
 from ..streams import State
-from ..streams._trades import LEDGER_SIZE
 from ._consumers import Crowd
 from ._users import User
-from ._watch import check_draws, watches_of
+from ._watch import check_draws, check_held, watches_of
 from ._world import BrokenPromise, Consumer, Promise, World
 
 __all__ = ["Oracle", "own_tasks"]
@@ -41,7 +40,7 @@ class Oracle:
         for client in _clients(world):
             check_streams(client.statistics())
             check_consumers(client.statistics(), consumers)
-            check_server(client.statistics(), sum(len(each.subscriptions) for each in world.sim.connections))
+            check_server(client.statistics(), [len(each.subscriptions) for each in world.sim.connections])
             check_bounds(client)
 
     def check_dials(self) -> None:
@@ -90,20 +89,29 @@ def check_consumers(statistics: ClientStatistics, consumers: Sequence[Consumer])
         raise BrokenPromise(Promise.CLEAN, f"the client serves {there} consumers, but there are {wanted}")
 
 
-def check_server(statistics: ClientStatistics, subscriptions: int) -> None:
-    """Check that the server holds one subscription for each stream of a client, and none besides."""
-    if subscriptions != len(statistics.topics):
+def check_server(statistics: ClientStatistics, subscriptions: Sequence[int]) -> None:
+    """Check that the server holds one subscription for each stream of a client, and none besides.
+
+    Args:
+      statistics: of the client.
+      subscriptions: how many the server holds on each of its connections.
+    """
+    if sum(subscriptions) != len(statistics.topics):
         raise BrokenPromise(
             Promise.CLEAN,
-            f"the server holds {subscriptions} subscriptions for {len(statistics.topics)} streams",
+            f"the server holds {sum(subscriptions)} subscriptions for {len(statistics.topics)} streams",
+        )
+    if len(subscriptions) != len(statistics.connections):
+        raise BrokenPromise(
+            Promise.CLEAN,
+            f"the server holds {len(subscriptions)} connections, the client {len(statistics.connections)}",
         )
 
 
 def check_bounds(client: O2Client) -> None:
     """Check the sizes of what a client holds."""
-    runtime, statistics = client._runtime, client.statistics()
-    options = runtime.options
-    if len(statistics.connections) > options.max_connections:
+    statistics = client.statistics()
+    if len(statistics.connections) > client._runtime.options.max_connections:
         raise BrokenPromise(Promise.BOUNDED, f"{len(statistics.connections)} connections")
     tasks = own_tasks()
     limit = _TASKS_EACH * (1 + len(statistics.connections) + len(statistics.topics))
@@ -111,11 +119,7 @@ def check_bounds(client: O2Client) -> None:
         raise BrokenPromise(
             Promise.BOUNDED, f"{len(tasks)} tasks for {limit} at most: {', '.join(tasks[:5])}"
         )
-    for topic in runtime.hub.topics:
-        if len(topic.held) > options.buffer_size + 1:
-            raise BrokenPromise(Promise.BOUNDED, f"{topic.key} holds {len(topic.held)} updates")
-        if topic.ledger is not None and len(topic.ledger._ids) > LEDGER_SIZE:
-            raise BrokenPromise(Promise.BOUNDED, f"{topic.key} remembers {len(topic.ledger._ids)} trades")
+    check_held(client)
 
 
 def own_tasks() -> list[str]:

@@ -30,6 +30,7 @@ from ._motion import moving
 from ._network import HostileNetwork
 from ._oracle import Oracle
 from ._plan import QUIET_SECONDS, REST_SECONDS, Plan, draw_plan
+from ._watch import watches_of
 from ._world import BrokenPromise, Consumer, Phase, Promise, World
 
 __all__ = ["Failure", "Report", "plan_of", "run_plan", "run_seed", "shrink", "soak"]
@@ -70,7 +71,8 @@ class Report:
       faults: how many went wrong, by kind.
       clients, eras: how many clients were opened, and how many lives the exchange had.
       updates, backfilled, gaps: what all consumers got: all items, repaired ones, marks of what is missing.
-      recoveries: virtual seconds between a break and the first true item after it.
+      recoveries: virtual seconds from each break of a stream until it was whole again, or marked what it
+        lost; outages and waits count as they are.
       cpu: seconds of the processor; not part of what is compared.
       failure: what went wrong, or None.
     """
@@ -279,7 +281,7 @@ class _Scenario:
             updates=sum(each.updates for each in consumers),
             backfilled=sum(each.backfilled for each in consumers),
             gaps=sum(each.gaps for each in consumers),
-            recoveries=tuple(seconds for each in consumers for seconds in each.recoveries),
+            recoveries=tuple(seconds for each in watches_of(world) for seconds in each.recoveries),
             failure=None
             if failure is None
             else Failure(

@@ -21,7 +21,7 @@ from ..streams import Subscription
 from ._judges_market import Judge
 from ._sources import Source, Supply
 from ._truth import FOLLOW_SECONDS, books_of, moment
-from ._watch import watch_of
+from ._watch import check_held, watch_of, watches_of
 from ._world import BrokenPromise, Phase, Promise, World
 
 __all__ = ["LATE_SECONDS", "LIVENESS_SECONDS", "Manner", "StreamUser", "User", "is_calm"]
@@ -35,13 +35,16 @@ LATE_SECONDS = 2.0
 _BUFFERED_BESIDES = 16
 """More than twice the size of a buffer it never holds: half of it, what a repair held back, and its marks."""
 
+_GIVES_UP = 3
+"""How often somebody impatient gives up subscribing."""
+
 _PAUSE_SECONDS = 20.0
 """How long at most somebody waits before subscribing again."""
 
 
-def is_calm(world: World) -> bool:
-    """Tell whether nothing has gone wrong for so long that everything must work."""
-    return world.now() > world.plan.fault_seconds + LIVENESS_SECONDS
+def is_calm(world: World, ago: float = 0.0) -> bool:
+    """Tell whether, so many seconds ago, nothing had gone wrong for so long that everything must work."""
+    return world.now() - ago > world.plan.fault_seconds + LIVENESS_SECONDS
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -51,7 +54,7 @@ class Manner:
     Attributes:
       delay: before coming at all.
       nap, nap_chance: between two items, and how often; not while everything rests.
-      patience: of one receive before it is cancelled and tried again.
+      patience: of subscribing, and of one receive, before it is cancelled and tried again.
       poll: between two looks without waiting.
       stay: before leaving in the middle, to come again later.
       is_bare: loops over the stream without entering it.
@@ -67,17 +70,12 @@ class Manner:
     is_bare: bool = False
     in_batches: bool = False
 
-    @property
-    def is_eager(self) -> bool:
-        """Whether it takes every item at once."""
-        return not (self.nap or self.poll)
-
 
 class User:
     """A consumer: uses one client after the other until the scenario is over.
 
     Attributes:
-      name, updates, backfilled, gaps, recoveries: see ``Consumer``.
+      name, updates, backfilled, gaps: see ``Consumer``.
       subscriptions: how many consumers of server subscriptions it is at rest.
     """
 
@@ -86,7 +84,6 @@ class User:
     def __init__(self, random: Random, manner: Manner | None = None) -> None:
         self.name = type(self).__name__
         self.updates = self.backfilled = self.gaps = 0
-        self.recoveries: list[float] = []
         self._random = random
         self._manner = manner or Manner()
         self._opened = False
@@ -99,7 +96,7 @@ class User:
         """
         task_status.started()
         async with BareNursery() as nursery:
-            nursery.start_soon(_follow_books, world, name="scenario truth")
+            nursery.start_soon(_follow, world, name="scenario truth")
             await self._come(world)
             ended: O2Client | None = None
             while (client := await world.client(after=ended)) is not None:
@@ -164,11 +161,15 @@ class User:
             await world.client(after=client)
 
 
-async def _follow_books(world: World) -> None:
+async def _follow(world: World) -> None:
     while True:
         await trio.sleep(FOLLOW_SECONDS)
         for book in books_of(world).values():
             book.pull()
+        # At rest nothing is held: how much it is shows only in between.
+        for client in (watch.client() for watch in watches_of(world)):
+            if client is not None and world.is_open(client):
+                check_held(client)
 
 
 class StreamUser(User):
@@ -180,24 +181,32 @@ class StreamUser(User):
         self._supply: Supply | None = None
         self._judge: Judge | None = None
         self._stream: Subscription[Update] | None = None
-        self._restored = 0
+        self._replaced = 0
 
     async def _live(self, world: World, client: O2Client) -> None:
         if self._supply is None:
             self._supply = self._source(world, self._random, self.name)
         judge = self._judge = self._supply.judge()
         stream = self._stream = self._supply.open(client)
-        self._restored = 0
+        self._replaced = 0
         try:
             if self._manner.is_bare:
                 await self._consume(world, client, stream, judge)
             else:
-                async with stream:
-                    self._begin(judge)
-                    await self._consume(world, client, stream, judge)
+                await self._enter(stream)
+                self._begin(judge)
+                await self._consume(world, client, stream, judge)
         finally:
             stream.close()
             self._stream = None
+
+    async def _enter(self, stream: Subscription[Update]) -> None:
+        """Subscribe; somebody impatient gives up a few times before."""
+        for _ in range(_GIVES_UP if self._manner.patience else 0):
+            with trio.move_on_after(self._random.uniform(0, self._manner.patience)):
+                await stream.__aenter__()
+                return
+        await stream.__aenter__()
 
     def _begin(self, judge: Judge) -> None:
         judge.open()
@@ -211,14 +220,30 @@ class StreamUser(User):
         leaves = manner.stay and world.phase is not Phase.REST
         with trio.move_on_after(random.uniform(0, manner.stay) if leaves else float("inf")):
             while True:
+                had_all = self._look(stream, judge)
                 if manner.poll:
                     await self._pause(world, client, random.uniform(0, manner.poll))
-                for update in _waiting(stream) if manner.poll else await self._receive(stream, batches):
+                    updates = _waiting(stream)
+                else:
+                    updates = await self._receive(stream, batches)
+                    if had_all:
+                        # Nothing had come until this moment.
+                        judge.had_all = trio.current_time()
+                for update in updates:
                     if not self._opened:
                         self._begin(judge)
                     self._take(world, client, stream, judge, update)
                 if manner.nap and random.random() < manner.nap_chance and world.phase is not Phase.REST:
                     await self._pause(world, client, random.uniform(0, manner.nap))
+
+    def _look(self, stream: Subscription[Update], judge: Judge) -> bool:
+        """Tell whether there is nothing to receive, and note that."""
+        statistics = stream.statistics()
+        # What a slow consumer of trades missed is read for it by and by.
+        if statistics.buffered or stream._mailbox.lag is not None:
+            return False
+        judge.had_all, self._replaced = trio.current_time(), statistics.conflated
+        return True
 
     async def _receive(
         self, stream: Subscription[Update], batches: AsyncIterator[list[Update]] | None
@@ -239,7 +264,7 @@ class StreamUser(User):
         self, world: World, client: O2Client, stream: Subscription[Update], judge: Judge, update: Update
     ) -> None:
         statistics = stream.statistics()
-        judge.conflated = statistics.conflated
+        judge.conflated = statistics.conflated - self._replaced
         judge.take(update)
         if statistics.buffered > 2 * world.options.buffer_size + _BUFFERED_BESIDES:
             self._broken(Promise.BOUNDED, f"{statistics.buffered} items are buffered")
@@ -247,26 +272,24 @@ class StreamUser(User):
         self.backfilled += update.origin is Origin.BACKFILL
         self.gaps += update.origin is Origin.GAP
         world.note(self.name, update.origin.value, update.epoch, *judge.facts())
-        if self._manner.is_eager:
-            self._time(world, client, update)
-
-    def _time(self, world: World, client: O2Client, update: Update) -> None:
-        """Note how long a break lasted; insist that live items are in time when nothing goes wrong."""
+        assert self._supply is not None
+        watch, topic = watch_of(world, client), self._supply.topic
+        if not watch.has_broken(topic, update.epoch):
+            self._broken(Promise.MARKED, f"an item of epoch {update.epoch}, which no break began")
         if update.origin is Origin.LIVE:
-            stamp = update.seen_timestamp
-            if stamp is not None and self._supply is not None and is_calm(world):
-                restored = watch_of(world, client).restored_at(self._supply.topic)
-                late = trio.current_time() - max(moment(world, stamp), restored)
-                if late > LATE_SECONDS + world.plan.latency:
-                    raise BrokenPromise(Promise.APART, f"a live item came {late:.3f} s late", self.name)
-        if update.origin is not Origin.GAP and update.epoch > self._restored and self._supply is not None:
-            topic, watch = self._supply.topic, watch_of(world, client)
-            broken = watch.broken_at(topic, self._restored, update.epoch)
-            if broken is not None and self._judge is not None and broken >= (self._judge.opened or 0.0):
-                # The first item may come long after the stream is whole again: nothing has happened since.
-                whole = watch.restored_at(topic)
-                self.recoveries.append((whole if whole > broken else trio.current_time()) - broken)
-            self._restored = update.epoch
+            self._check_time(world, judge, update, watch.restored_at(topic))
+
+    def _check_time(self, world: World, judge: Judge, update: Update, restored: float) -> None:
+        """Insist that a live item came in time if nothing goes wrong.
+
+        One came late that happened before the consumer had, or waited for, all there was, however slow it is.
+        """
+        stamp = update.seen_timestamp
+        if stamp is None or not is_calm(world, ago=trio.current_time() - judge.had_all):
+            return
+        late = judge.had_all - max(moment(world, stamp), restored)
+        if late > LATE_SECONDS + world.plan.latency:
+            self._broken(Promise.APART, f"a live item came {late:.3f} s late")
 
     def check(self, world: World) -> None:
         """Take what is left, and compare all with the truth."""
@@ -276,7 +299,7 @@ class StreamUser(User):
                 return
             raise BrokenPromise(Promise.LIVENESS, "is not subscribed, long after the last fault", self.name)
         for update in _waiting(stream):
-            judge.conflated = stream.statistics().conflated
+            judge.conflated = stream.statistics().conflated - self._replaced
             judge.take(update)
         judge.finish()
 

@@ -14,9 +14,10 @@ from .._client import O2Client
 from .._network import Options
 from ..streams import ConnectionDown, ConnectionUp, Event, Mailbox, TopicBroken, TopicRestored
 from ..streams._mailbox import Source
+from ..streams._trades import LEDGER_SIZE, TradeLag
 from ._world import BrokenPromise, Promise, World
 
-__all__ = ["DRAWS_JUDGED", "DialJudge", "Watch", "check_draws", "watch_of", "watches_of"]
+__all__ = ["DRAWS_JUDGED", "DialJudge", "Watch", "check_draws", "check_held", "watch_of", "watches_of"]
 
 DRAWS_JUDGED = 40
 """From so many waits on their mean is judged; an even draw misses the mark once in 100 million times."""
@@ -112,30 +113,55 @@ class Watch:
     Attributes:
       client: gives it, as long as somebody else holds it.
       dials: judges its dials.
+      recoveries: seconds from each break of a stream until it was whole again, or marked what it lost;
+        breaks that came before that count as one.
     """
 
     def __init__(self, client: O2Client, options: Options) -> None:
         self.client = ref(client)
         self.dials = DialJudge(options)
-        self._breaks: dict[str, dict[int, float]] = {}
+        self.recoveries: list[float] = []
+        self._epochs: set[tuple[str, int]] = set()
+        self._broken: dict[str, float] = {}
         self._restored: dict[str, float] = {}
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
         self.dials.hear(event)
         if isinstance(event, TopicBroken):
-            self._breaks.setdefault(event.topic, {})[event.epoch] = event.time
+            self._epochs.add((event.topic, event.epoch))
+            if event.epoch == 1 or event.topic not in self._broken:
+                # With its first epoch a stream is a new one; the one before it may have ended broken.
+                self._broken[event.topic] = event.time
         elif isinstance(event, TopicRestored):
             self._restored[event.topic] = event.time
+            self.recoveries.append(event.time - self._broken.pop(event.topic))
 
-    def broken_at(self, topic: str, after: int, until: int) -> float | None:
-        """Return when the first break of a stream came that began an epoch after one and up to another."""
-        breaks = self._breaks.get(topic, {})
-        return min((time for epoch, time in breaks.items() if after < epoch <= until), default=None)
+    def has_broken(self, topic: str, epoch: int) -> bool:
+        """Return whether a break of a stream began this epoch; none begins the first."""
+        return not epoch or (topic, epoch) in self._epochs
 
     def restored_at(self, topic: str) -> float:
         """Return when a stream was last restored; what it held until then could not come sooner."""
         return self._restored.get(topic, 0.0)
+
+
+def check_held(client: O2Client) -> None:
+    """Check how much a client holds while it repairs.
+
+    Raises:
+      BrokenPromise: more than it may.
+    """
+    limit = client._runtime.options.buffer_size
+    for topic in client._runtime.hub.topics:
+        if len(topic.held) > limit + 1:
+            raise BrokenPromise(Promise.BOUNDED, f"{topic.key} holds {len(topic.held)} updates")
+        if topic.ledger is not None and len(topic.ledger._ids) > LEDGER_SIZE:
+            raise BrokenPromise(Promise.BOUNDED, f"{topic.key} remembers {len(topic.ledger._ids)} trades")
+        for mailbox in topic.audience.everybody:
+            held = len(mailbox.lag._held) if isinstance(mailbox.lag, TradeLag) else 0
+            if held > limit:
+                raise BrokenPromise(Promise.BOUNDED, f"{topic.key} holds {held} updates for a slow consumer")
 
 
 class _Tap(Mailbox[Event]):

@@ -116,7 +116,6 @@ class Consumer(Protocol):
     Attributes:
       name: unique in its scenario.
       updates, backfilled, gaps: how many it got: all, repaired ones, marks of what could not be repaired.
-      recoveries: virtual seconds between a break and the first true item after it.
     """
 
     name: str
@@ -134,11 +133,6 @@ class Consumer(Protocol):
     @property
     def gaps(self) -> int:
         """Marks of what could not be repaired."""
-        ...
-
-    @property
-    def recoveries(self) -> list[float]:
-        """Of each break."""
         ...
 
     async def run(self, world: World, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import attrs
@@ -50,6 +51,7 @@ class Lie:
       skip: so many of these are told as they are.
       lasts: whether it is told of all that follow, too.
       told: whether the lie has been told.
+      conflated, most: how many items were replaced lately, as the judge is told, and at most so far.
     """
 
     tell: Callable[[Any, Any], Sequence[Update]]
@@ -57,6 +59,8 @@ class Lie:
     skip: int = 2
     lasts: bool = False
     told: bool = False
+    conflated: int = 0
+    most: int = 0
     _before: Any = None
 
     def pass_on(self, update: Update) -> Sequence[Update]:
@@ -91,6 +95,7 @@ class Lied(Judge):
         self.verdict: BrokenPromise | None = None
         self.opened = None
         self.conflated = 0
+        self.had_all = -inf
         self.epoch = None
 
     def open(self) -> None:
@@ -99,8 +104,9 @@ class Lied(Judge):
 
     def take(self, update: Update) -> None:
         self.epoch = update.epoch
+        self.lie.conflated, self.lie.most = self.conflated, max(self.lie.most, self.conflated)
         if self.verdict is None:
-            self.judge.conflated = self.conflated
+            self.judge.conflated, self.judge.had_all = self.conflated, self.had_all
             try:
                 for told in self.lie.pass_on(update):
                     self.judge.take(told)

@@ -225,7 +225,7 @@ _TESTS = """
             yield o2
 
     async def test_fixtures_of_fixtures_bring_virtual_time(o2):
-        await trio.sleep(10_000)
+        await trio.sleep(1_000)
         assert await o2.get_markets()
 
     async def test_the_clock_can_be_named(virtual_clock, simulator):

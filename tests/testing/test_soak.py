@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 from random import Random
 
@@ -25,7 +26,6 @@ class Spy:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.updates = self.backfilled = self.gaps = 0
-        self.recoveries: list[float] = []
         self.phases: list[Phase] = []
 
     async def run(self, world: World, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -177,6 +177,15 @@ def test_seeds_run_in_this_process_and_in_others_alike() -> None:
     assert [report.plan.seed for report in inside] == seeds
     assert [report.failure for report in inside] == [None, None]
     assert inside == outside
+
+
+def test_no_world_outlives_its_scenario() -> None:
+    """A soak of thousands of hours would not fit into memory otherwise."""
+    gc.collect()
+    before = sum(isinstance(thing, World) for thing in gc.get_objects())
+    run_plan(plan("book", "seeded nonces", "orders", "trader"))
+    gc.collect()
+    assert sum(isinstance(thing, World) for thing in gc.get_objects()) == before
 
 
 def test_a_scenario_repairs_what_breaks() -> None:
