@@ -23,17 +23,18 @@ from o2trio import (
 from o2trio._bar_stream import BarStream
 from o2trio._bars import BarUpdate, resolution_of
 from o2trio.models import Bar
-from o2trio.simulator import Simulator, open_simulator
+from o2trio.simulator import Simulator, default_listings, open_simulator
 from tests.books.test_bars import expected
 
 FUEL = "fFUEL/fUSDC"
+FUEL_ONLY = default_listings()[:1]
 
 
 @asynccontextmanager
 async def world(
     *, rate: float = 20.0, warm: float = 0.0, **options: Any
 ) -> AsyncGenerator[tuple[Simulator, O2Client]]:
-    async with open_simulator(rate=rate) as sim:
+    async with open_simulator(markets=FUEL_ONLY, rate=rate) as sim:
         await trio.sleep(warm)
         async with open_o2(sim.network, options=Options(**{"jitter": lambda: 0.5, **options})) as o2:
             yield sim, o2

@@ -25,10 +25,11 @@ from o2trio import (
     open_o2,
 )
 from o2trio._order_book import VERIFY_READS, BookDifference, BookLevel, OrderBook
-from o2trio.simulator import Simulator, open_simulator
+from o2trio.simulator import Simulator, default_listings, open_simulator
 from tests.streams.world import change
 
 FUEL = "fFUEL/fUSDC"
+FUEL_ONLY = default_listings()[:1]
 
 
 @asynccontextmanager
@@ -36,7 +37,10 @@ async def world(
     *, flow: bool = False, options: Options | None = None
 ) -> AsyncGenerator[tuple[Simulator, O2Client]]:
     options = options or Options(jitter=lambda: 0.5)
-    async with open_simulator(flow=flow, rate=50.0) as sim, open_o2(sim.network, options=options) as o2:
+    async with (
+        open_simulator(markets=FUEL_ONLY, flow=flow, rate=50.0) as sim,
+        open_o2(sim.network, options=options) as o2,
+    ):
         yield sim, o2
 
 

@@ -12,9 +12,10 @@ from trio.testing import MockClock
 
 from o2trio import O2Client, O2ConnectionLost, Options, open_o2
 from o2trio._ticker import TickerStream, TickerUpdate
-from o2trio.simulator import Simulator, open_simulator
+from o2trio.simulator import Simulator, default_listings, open_simulator
 
 FUEL = "fFUEL/fUSDC"
+FUEL_ONLY = default_listings()[:1]
 
 
 @asynccontextmanager
@@ -22,7 +23,7 @@ async def world(
     *, flow: bool = True, options: Options | None = None
 ) -> AsyncGenerator[tuple[Simulator, O2Client]]:
     options = options or Options(jitter=lambda: 0.5)
-    async with open_simulator(rate=20.0, flow=flow) as sim:
+    async with open_simulator(markets=FUEL_ONLY, rate=20.0, flow=flow) as sim:
         sim.run_flow(100)
         async with open_o2(sim.network, options=options) as o2:
             yield sim, o2

@@ -30,7 +30,7 @@ async def test_all_is_exact_after_a_storm(seed: int, autojump_clock: MockClock) 
 
 
 async def test_fees_are_exact_too(autojump_clock: MockClock) -> None:
-    outcome = await MakerStorm(seed=3, seconds=600, quoting=BITCOIN).run()
+    outcome = await MakerStorm(seed=3, seconds=400, quoting=BITCOIN).run()
     assert outcome.accounting.base_fees > 0
     assert outcome.accounting.quote_fees > 0
     assert outcome.doubts >= 3
@@ -57,7 +57,7 @@ async def test_it_makes_a_market_and_leaves_nothing_behind(autojump_clock: MockC
 
 async def test_a_quote_that_was_just_filled_is_no_harm(autojump_clock: MockClock) -> None:
     # Frames come a second late, so the maker often replaces what is filled already.
-    storm = MakerStorm(seed=4, seconds=300, lost=0.0, every=1000.0, latency=1.0)
+    storm = MakerStorm(seed=4, seconds=150, lost=0.0, every=1000.0, latency=1.0)
     outcome = await storm.run()
     assert outcome.reverts >= 3
     assert outcome.doubts == 0

@@ -19,7 +19,7 @@ async def _watch(*, broken: bool) -> tuple[dict[str, Arrivals], list[float]]:
     """Return when what came on every stream but FUEL's trades, which break once a while if `broken`."""
     arrivals: dict[str, Arrivals] = {}
     async with (
-        open_simulator(seed=41, rate=5.0) as sim,
+        open_simulator(seed=41, rate=4.0) as sim,
         open_o2(sim.network, options=OPTIONS) as o2,
         o2.events() as events,
         trio.open_nursery() as nursery,

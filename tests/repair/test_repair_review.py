@@ -13,12 +13,13 @@ from trio.testing import MockClock
 
 from o2trio import Options, Origin, TradeUpdate, open_o2
 from o2trio.models import Id, OrderUpdate
-from o2trio.simulator import Account, BookOrder, Flavour, Simulator, open_simulator
+from o2trio.simulator import Account, BookOrder, Flavour, Simulator, default_listings, open_simulator
 from o2trio.streams import Mailbox, State, identity_keys
 from o2trio.wire import AnyUpdate, Kind
 from tests.streams.world import ORDERS, World, account, orders
 
 FUEL = "fFUEL/fUSDC"
+FUEL_ONLY = default_listings()[:1]
 OPTIONS = Options(jitter=lambda: 0.5)
 
 
@@ -282,7 +283,10 @@ async def test_an_order_that_rest_does_not_know_does_not_spoil_the_repair(autoju
 
 
 async def test_broken_frames_every_second_starve_nobody(autojump_clock: MockClock) -> None:
-    async with open_simulator(seed=78, rate=8) as sim, open_o2(sim.network, options=OPTIONS) as o2:
+    async with (
+        open_simulator(seed=78, rate=8, markets=FUEL_ONLY) as sim,
+        open_o2(sim.network, options=OPTIONS) as o2,
+    ):
         market = sim.market(FUEL)
         frame = {"action": "subscribe_trades", "trades": [{"trade_id": None}], "market_id": market.market_id}
         broken = json.dumps(frame)
