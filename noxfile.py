@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
@@ -33,11 +34,16 @@ COVERED = "o2trio/wire/*,o2trio/streams/*,o2trio/transport/*"
 # The folders of the tests that cover them.
 CORE_TESTS = ("books", "fuzz", "models", "promises", "repair", "rest", "streams", "transport", "wire")
 
+# The scenarios that run for every change: always the same ones, and so many that never ran before.
+FIXED_SEEDS = "1..40"
+FRESH_SEEDS = 20
 
-def install(session: nox.Session) -> None:
-    """Install the session's lock, then the project itself without resolving anything again."""
-    session.install("--requirement", f"requirements/{session.name}.txt")
-    if "build" in LOCKS[session.name]:
+
+def install(session: nox.Session, lock: str = "") -> None:
+    """Install a lock, the session's own by default, then the project without resolving anything again."""
+    lock = lock or session.name
+    session.install("--requirement", f"requirements/{lock}.txt")
+    if "build" in LOCKS[lock]:
         session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
@@ -68,6 +74,32 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={COVERED}", "--fail-under=100")
     session.run("pytest", *workers, *others)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Carry out scenarios: a fixed set and some fresh ones, or those that the arguments name."""
+    install(session, "tests")
+    if session.posargs:
+        session.run("o2trio", "soak", *session.posargs)
+        return
+    first = random.randrange(10**6, 10**9)
+    for seeds in (FIXED_SEEDS, f"{first}..{first + FRESH_SEEDS - 1}"):
+        session.run("o2trio", "soak", "--seeds", seeds)
+
+
+@nox.session
+def long_soak(session: nox.Session) -> None:
+    """Carry out 2,000 simulated hours and write their figures into the documentation; an hour on 2 cores."""
+    install(session, "tests")
+    session.run("python", "-m", "benchmarks.soak_report", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break the core in many ways, one at a time, and see that scenarios find each."""
+    install(session, "tests")
+    session.run("python", "-m", "benchmarks.soak_mutants", *session.posargs)
 
 
 @nox.session
