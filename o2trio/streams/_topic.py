@@ -166,18 +166,17 @@ class Topic:
         if self.state is State.JOINING and not self.behaviour.starts_with_snapshot:
             self._begin()
         if self._assumed:
-            self._assumed = False
             self.handle(Event.BREAK, reason="the exchange read the request late")
+            self._assumed = False
         else:
             self._learn()
 
     def _unconfirmed(self) -> None:
-        """Go on although the server has not said that it read the request."""
+        """Go on although the server has not said that it read the request; when it does, that is a break."""
+        self._assumed = True
         if self.state is State.REPAIRING:
-            self._assumed = True
             self.repaired(self.epoch, [], problem="the exchange did not say that it had read the request")
         elif self.state is State.JOINING:
-            self._assumed = True
             self._begin()
 
     def begins_after(self, epoch: int, newest: Trade | None) -> None:
@@ -473,7 +472,9 @@ class Topic:
         self.epoch += 1
         self._anchor = None
         if self._mended:
-            self._mended, self._broken_since, self._reason = False, self.port.heard_at, reason
+            since = self.sent_at if self._assumed else None
+            self._mended, self._reason = False, reason
+            self._broken_since = self.port.heard_at if since is None else since
         _log.warning("%s: break %d: %s", self.key, self.epoch, reason)
         self._host.emit(
             TopicBroken(time=self._host.now(), topic=str(self.key), epoch=self.epoch, reason=reason)

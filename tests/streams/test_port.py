@@ -674,6 +674,23 @@ def test_who_follows_a_former_holder_and_is_confirmed_late_has_a_break() -> None
     assert world.host.repairs == [topic]
 
 
+def test_who_is_confirmed_late_may_miss_what_came_since_the_request() -> None:
+    """On a slow wire a stream is open long before the server knows of it (seed 90 of the simulation)."""
+    world = World()
+    world.host.advance(100)
+    box = world.mailbox(TRADES)
+    world.up()
+    assert box.opened.is_set(), "a fresh stream does not wait for the server"
+    sent = world.host.now()
+    world.host.advance(world.host.options.confirm_timeout + 15)
+    world.pong()
+    topic = world.topic(TRADES)
+    assert (topic.state, topic.epoch) == (State.REPAIRING, 1)
+    topic.repaired(1, [], problem="REST is away")
+    (mark,) = drain(box)
+    assert (mark.gap.since, mark.gap.until) == (sent, world.host.now())
+
+
 def test_former_identities_are_left_out_of_balances_and_nonces_too() -> None:
     world = World()
     old_balances, old_nonce, old_trades = world.live(BALANCES, NONCE, TRADES)
