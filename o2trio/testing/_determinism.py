@@ -94,6 +94,8 @@ def _garbage_kept() -> Generator[None]:
     """Keep the collector from running by itself; what exists already is left alone, which is also faster."""
     enabled = gc.isenabled()
     gc.disable()
+    # Garbage that is frozen would stay, and more would come with every run.
+    gc.collect()
     gc.freeze()
     try:
         yield

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -248,3 +249,18 @@ def test_everything_is_as_before_afterwards_even_after_an_error() -> None:
     with pytest.raises(LookupError):
         _determinism.run(1, main)
     assert state() == before
+
+
+def test_garbage_of_one_run_does_not_outlive_the_next() -> None:
+    class Litter:
+        pass
+
+    litter = Litter()
+    litter.__dict__["itself"] = litter
+    gone = weakref.ref(litter)
+    del litter
+
+    async def main() -> bool:
+        return gone() is None
+
+    assert _determinism.run(1, main)
