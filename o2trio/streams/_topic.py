@@ -198,6 +198,8 @@ class Topic:
           problem: why it could not be found out, or empty.
         """
         self._learning = False
+        if self.memory is not None:
+            self.memory.is_awaiting = False
         if epoch != self.epoch:
             self._learn()
         elif self.state is State.LIVE:
@@ -446,6 +448,8 @@ class Topic:
             wanted = False
         if wanted and not self._learning and self.state is State.LIVE:
             self._learning = True
+            if self.memory is not None:
+                self.memory.is_awaiting = True
             self._host.learn(self)
         else:
             self._seed("")

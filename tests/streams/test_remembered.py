@@ -58,6 +58,13 @@ def test_a_memory_forgets_the_oldest_closed_orders_and_no_open_one() -> None:
         memory.note(order(number, closed=True))
     known: list[Any] = list(memory.latest.values())
     assert [int(entry.order_id, 16) for entry in known] == [0, 1, 2, 3, 4, 5]
+    awaiting = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=4)
+    awaiting.is_awaiting = True
+    for number in range(10, 20):
+        awaiting.note(order(number, closed=True))
+    awaiting.learn([order(10, closed=False)])
+    kept: list[Any] = list(awaiting.latest.values())
+    assert not any(entry.is_open for entry in kept), "what was read is older"
     small = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=4)
     for number in range(10):
         small.note(order(number, closed=number > 0))
