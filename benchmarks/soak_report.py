@@ -112,7 +112,7 @@ def page(sums: Sums, seeds: Sequence[int], commit: str, took: float, processes: 
 
 
 def recovery(ascending: Sequence[float]) -> Iterator[tuple[str, str]]:
-    """Yield how long repairs took, from the break to the first true item behind it."""
+    """Yield how long repairs took, outages included, from the break until the stream was whole."""
     for name, share in (("half of them within", 0.5), ("99 of 100 within", 0.99), ("all within", 1.0)):
         if ascending:
             place = min(int(len(ascending) * share), len(ascending) - 1)
