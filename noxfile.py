@@ -128,10 +128,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run every benchmark, or those named, one process each."""
+    """Run every benchmark, or the one named; what follows its name are its options."""
     install(session)
-    for script in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("bench_*.py")):
-        session.run("python", script)
+    if session.posargs:
+        script, *options = session.posargs
+        session.run("python", "-m", f"benchmarks.{Path(script).stem}", *options)
+        return
+    for path in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", "-m", f"benchmarks.{path.stem}")
 
 
 @nox.session
