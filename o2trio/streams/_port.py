@@ -199,8 +199,10 @@ class Port:
         self.wake()
 
     def _send(self, text: str, topic: Topic | None) -> None:
-        self._outbox.append((text, topic))
-        self.wake()
+        # What is said to nobody must not be said to the next server: its answer would count for others.
+        if self.online:
+            self._outbox.append((text, topic))
+            self.wake()
 
     # -- frames that are no data ----------------------------------------------------------------
 

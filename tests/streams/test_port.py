@@ -691,6 +691,16 @@ def test_who_is_confirmed_late_may_miss_what_came_since_the_request() -> None:
     assert (mark.gap.since, mark.gap.until) == (sent, world.host.now())
 
 
+def test_a_heartbeat_without_a_connection_is_not_sent_on_the_next_one() -> None:
+    """Its answer would tell of requests that the next server has not read yet (seed 1343)."""
+    world = World()
+    world.live(TRADES)
+    world.down()
+    world.port.heartbeat()
+    world.up()
+    assert world.wire.actions == ["subscribe_trades", "PING"]
+
+
 def test_former_identities_are_left_out_of_balances_and_nonces_too() -> None:
     world = World()
     old_balances, old_nonce, old_trades = world.live(BALANCES, NONCE, TRADES)
