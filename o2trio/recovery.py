@@ -83,9 +83,14 @@ class Recovery:
                 await self._read_trades(topic, epoch)
             else:
                 updates = await self._state(topic)
-                await self._let_arrive(topic)
         except _GaveUp as failure:
             problem, updates = str(failure), failure.updates
+        if updates:
+            try:
+                await self._let_arrive(topic)
+            except _GaveUp as failure:
+                problem, updates = problem or str(failure), []
+        if problem:
             _log.warning("%s could not be repaired: %s", topic.key, problem)
         topic.repaired(epoch, updates, problem=problem)
 

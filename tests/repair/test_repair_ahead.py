@@ -6,6 +6,7 @@ goes back.
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -21,16 +22,20 @@ async def keep_trading(sim: Simulator, account: Account) -> None:
         await trio.sleep(0.5)
 
 
-async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("is_known", [True, False], ids=["whole", "given up"])
+async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock, is_known: bool) -> None:
+    """Nor after one that was given up because more orders may have ended than one page holds."""
     async with open_simulator(flow=False) as sim, open_o2(sim.network) as o2:
         account = sim.create_account()
+        for _ in range(0 if is_known else 250):
+            sim.cancel(account, sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000"))
         async with (
             trio.open_nursery() as nursery,
             o2.stream_nonce(account.info) as nonces,
             o2.stream_orders(account.info) as orders,
         ):
             nursery.start_soon(keep_trading, sim, account)
-            await trio.sleep(5)
+            await trio.sleep(5 if is_known else 1)
             sim.set_latency(4)
             sim.drop_connections()
             await trio.sleep(20)
@@ -39,8 +44,10 @@ async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock) -> No
             assert len(told) > 10
             assert told == sorted(told)
             closed: set[str] = set()
-            for _ in range(orders.statistics().buffered):
-                for order in orders.receive_nowait().orders:
+            updates = [orders.receive_nowait() for _ in range(orders.statistics().buffered)]
+            assert any(update.origin is Origin.GAP for update in updates) is not is_known
+            for update in updates:
+                for order in update.orders:
                     assert not (order.is_open and order.order_id in closed)
                     if not order.is_open:
                         closed.add(order.order_id)

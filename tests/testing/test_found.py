@@ -11,6 +11,7 @@ HOURS = 1.0
 KEPT = {
     "a request that was read late": 90,
     "a heartbeat that was meant for the connection before": 1343,
+    "a repair that was given up, on a wire that was late": 1799,
     "an order's end that was forgotten while older state was read": 1067,
 }
 
