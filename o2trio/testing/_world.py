@@ -289,15 +289,15 @@ class World:
         Args:
           after: a client that has ended; another one is waited for.
         """
-        while not self.is_over:
-            if self._client is None or self._client is after:
+        while True:
+            while not self.is_over and (self._client is None or self._client is after):
                 await self._changed.wait()
-                continue
             await trio.lowlevel.checkpoint()
+            if self.is_over:
+                return None
             # It may have been replaced meanwhile.
             if self._client is not None and self._client is not after:
                 return self._client
-        return None
 
     def host(self, which: str) -> str:
         """Return the host name of ``streams`` or ``rest``."""
