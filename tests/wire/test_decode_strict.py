@@ -210,11 +210,11 @@ def test_a_broken_list_is_searched_to_its_first_fault_only() -> None:
 
 
 def test_the_wire_cannot_set_what_is_ours() -> None:
-    ours = {"origin": "gap", "epoch": 7, "precision": 3}
+    ours = {"origin": "gap", "epoch": 7, "precision": 3, "gap": {"since": 1.0, "until": 2.0}}
     body: Any = decode(json.dumps({**FRAMES["update"], **ours})).body
-    assert (body.origin, body.epoch, body.precision) == (m.Origin.LIVE, 0, None)
+    assert (body.origin, body.epoch, body.precision, body.gap) == (m.Origin.LIVE, 0, None, None)
     body = decode(json.dumps({**FRAMES["snapshot"], **ours})).body
-    assert (body.origin, body.epoch, body.precision) == (m.Origin.SNAPSHOT, 0, 1)
+    assert (body.origin, body.epoch, body.precision, body.gap) == (m.Origin.SNAPSHOT, 0, 1, None)
 
 
 @pytest.mark.parametrize(
