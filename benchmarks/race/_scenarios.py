@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 
 __all__ = ["PEERS", "SCENARIOS", "TARGETS", "Scenario", "Target"]
@@ -61,6 +63,8 @@ class Scenario:
     tls: bool = False
 
 
+_snapshots = partial(Scenario, peers=("decode", "floor", "sdk", "ours"), snapshots=True)
+
 SCENARIOS = {
     "one-market": Scenario(what="depth of one market", peers=_ALL, messages=40_000),
     "five-kinds": Scenario(
@@ -77,20 +81,8 @@ SCENARIOS = {
     "latency-bursts": Scenario(
         what="5,000 messages a second in bursts of 100", peers=_PROMPT, rate=5_000, burst=100
     ),
-    "snapshot-1000": Scenario(
-        what="snapshots of 1,000 levels",
-        peers=("decode", "floor", "sdk", "ours"),
-        snapshots=True,
-        levels=500,
-        messages=400,
-    ),
-    "snapshot-10000": Scenario(
-        what="snapshots of 10,000 levels",
-        peers=("decode", "floor", "sdk", "ours"),
-        snapshots=True,
-        levels=5_000,
-        messages=60,
-    ),
+    "snapshot-1000": _snapshots(what="snapshots of 1,000 levels", levels=500, messages=400),
+    "snapshot-10000": _snapshots(what="snapshots of 10,000 levels", levels=5_000, messages=60),
     "memory-idle": Scenario(
         what="200 idle subscriptions of one topic, each with its task",
         peers=("sdk", "ours"),
