@@ -31,7 +31,7 @@ from .models import (
     Trade,
 )
 from .rest import MAX_ORDERS, MAX_TRADES, RestClient
-from .streams import Mailbox, StateMemory, Topic, TradeLag, first_trade
+from .streams import Mailbox, State, StateMemory, Topic, TradeLag, first_trade
 from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
 
@@ -232,7 +232,7 @@ class Recovery:
                 )
                 for order in orders:
                     found.setdefault(order.order_id, order)
-                if not is_all and topic.wants_repair(topic.epoch):
+                if not is_all and topic.state is State.REPAIRING:
                     problem = "it was not known yet which orders were open before the break"
         lost: list[Id] = []
         for order in was_open.values():
