@@ -76,8 +76,8 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
     async def __aenter__(self) -> Self:
         """Subscribe; return once the request is on the wire and, for depth, the first snapshot is here.
 
-        A stream that is being repaired for others begins for a newcomer when that is over, which takes at
-        most ``Options.repair_timeout`` and a little more.
+        A stream that is broken for others begins for a newcomer when it is repaired, or its loss marked:
+        once there is a connection again, that takes at most ``Options.repair_timeout`` and a little more.
 
         Raises:
           SubscriptionRejected: the exchange refused.
