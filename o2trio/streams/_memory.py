@@ -24,27 +24,28 @@ class StateMemory:
       latest: the entries by key, longest unchanged first.
       newest_order: when the newest order was created that was read, as the exchange says it.
       is_complete: whether it knows how things stood at the beginning, not only what changed since.
-      is_awaiting: whether that is being read, and may be older than what comes meanwhile; so that must stay.
     """
 
     def __init__(self, behaviour: Behaviour, limit: int) -> None:
         self.latest: dict[EntryKey, object] = {}
-        self.is_complete = self.is_awaiting = False
+        self.is_complete = False
         self.newest_order: int | None = None
         self._behaviour = behaviour
         self._limit = limit
 
-    def note(self, update: AnyUpdate) -> None:
+    def note(self, update: AnyUpdate, *, keep_all: bool = False) -> None:
         """Remember what a delivered update says.
 
-        Of closed orders only a limited number is kept, unless the state is awaited: a closed one that was
-        forgotten would be taken for open again.
+        Args:
+          update: as delivered.
+          keep_all: of closed orders keep more than a limited number: older state is being read, in which one
+            that was forgotten would be open again.
         """
         latest = self.latest
         for key, entry in self._split(update):
             latest.pop(key, None)
             latest[key] = entry
-        if len(latest) > self._limit and not self.is_awaiting:
+        if len(latest) > self._limit and not keep_all:
             # A tenth more than needed, so that it is not done for every update.
             closed = [key for key, entry in latest.items() if isinstance(entry, Order) and not entry.is_open]
             for key in closed[: len(latest) - self._limit * 9 // 10]:

@@ -198,8 +198,6 @@ class Topic:
           problem: why it could not be found out, or empty.
         """
         self._learning = False
-        if self.memory is not None:
-            self.memory.is_awaiting = False
         if epoch != self.epoch:
             self._learn()
         elif self.state is State.LIVE:
@@ -430,7 +428,7 @@ class Topic:
                 return False
             object.__setattr__(update, "trades", fresh)
         elif self.memory is not None:
-            self.memory.note(update)
+            self.memory.note(update, keep_all=self._learning)
         self.items += 1
         self._stale = False
         self.last_item_time = self._host.now()
@@ -448,8 +446,6 @@ class Topic:
             wanted = False
         if wanted and not self._learning and self.state is State.LIVE:
             self._learning = True
-            if self.memory is not None:
-                self.memory.is_awaiting = True
             self._host.learn(self)
         else:
             self._seed("")

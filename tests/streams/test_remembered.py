@@ -59,9 +59,8 @@ def test_a_memory_forgets_the_oldest_closed_orders_and_no_open_one() -> None:
     known: list[Any] = list(memory.latest.values())
     assert [int(entry.order_id, 16) for entry in known] == [0, 1, 2, 3, 4, 5]
     awaiting = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=4)
-    awaiting.is_awaiting = True
     for number in range(10, 20):
-        awaiting.note(order(number, closed=True))
+        awaiting.note(order(number, closed=True), keep_all=True)
     awaiting.learn([order(10, closed=False)])
     kept: list[Any] = list(awaiting.latest.values())
     assert not any(entry.is_open for entry in kept), "what was read is older"
