@@ -1,6 +1,7 @@
 """One inbound text frame to its meaning: a table from actions to kinds and shapes.
 
-What the shapes look like is told by ``_structure``; whom a frame concerns is the hub's business.
+What the shapes look like is told by ``_structure``; whom a frame concerns is the hub's business. Most data
+frames take the fast road of ``_native``; here is the careful one, for everything that is left.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from .._errors import DecodeError
 from ..models import BalanceUpdate, DepthUpdate, Id, NonceUpdate, OrderUpdate, TradeUpdate
 from ._frames import ErrorBody, Frame, FrameKind
+from ._native import decode_natively
 from ._structure import Snapshot, fail, parse, structure
 from ._values import is_object, read_id, show
 
@@ -49,6 +51,11 @@ def decode(data: str | bytes) -> Frame:
         raise fail("a binary frame, where only text is expected", data)
     if len(data) <= _LONGEST_HEARTBEAT and (beat := _HEARTBEATS.get(data.strip().lower())):
         return beat
+    return decode_natively(data) or decode_carefully(data)
+
+
+def decode_carefully(data: str) -> Frame:
+    """Return what a text frame other than a heartbeat means, or say what is wrong with it."""
     message = parse(data)
     if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)

@@ -44,7 +44,7 @@ _SHORT = 200
 _generate: Callable[..., Hook] = cast("Any", gen).make_dict_structure_fn_from_attrs
 """Makes the reader of an attrs class; its own signature leaves a type open, which strict checkers refuse."""
 
-_DECODER = msgspec.json.Decoder(float_hook=read.decimal)
+_DECODER = msgspec.json.Decoder(float_hook=read.number)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -243,8 +243,10 @@ def structure_json(data: bytes | str, kind: type[T], shape: Callable[[object], o
 def parse(data: bytes | str) -> object:
     """Decode JSON into Python's own types; a number that is no integer becomes an exact Decimal.
 
+    A number beyond anything sensible becomes a float, which every reader refuses.
+
     Raises:
-      DecodeError: not JSON, not UTF-8, too deep, or a number beyond anything sensible.
+      DecodeError: not JSON, not UTF-8, too deep, or an integer of thousands of digits.
     """
     try:
         return _DECODER.decode(data)

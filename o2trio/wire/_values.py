@@ -18,6 +18,7 @@ from ..models import Id, Identity, IdentityKind, OrderType, Side, TraderSide, no
 
 __all__ = [
     "I128",
+    "ID_CACHE",
     "U8",
     "U64",
     "U128",
@@ -26,6 +27,9 @@ __all__ = [
     "decimal",
     "is_list",
     "is_object",
+    "known_id",
+    "known_identity",
+    "number",
     "read_anything",
     "read_bool",
     "read_decimal",
@@ -46,7 +50,7 @@ Hook = Callable[[object, object], object]
 _LONGEST = 40
 """Digits that are looked at; 2**128 has 39."""
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
-_ID_CACHE = 16_384
+ID_CACHE = 16_384
 """Texts remembered; the same few markets, accounts and orders come again and again."""
 _NAMES: Mapping[type, str] = {type(None): "null", int: "a huge number", list: "a list", dict: "an object"}
 
@@ -117,6 +121,11 @@ def decimal(text: str) -> Decimal:
     raise ValueError(f"expected a decimal number, not {show(text)}")
 
 
+def number(text: str) -> Decimal | float:
+    """Read a JSON number that is no integer; beyond anything sensible it is a float, which nobody reads."""
+    return Decimal(text) if _DECIMAL.fullmatch(text) else float(text)
+
+
 def read_decimal(value: object, _type: object) -> Decimal:
     """Read a decimal number, sent as a JSON number or as text."""
     if type(value) is Decimal:
@@ -152,17 +161,19 @@ def read_enum(value: object, type_: object) -> object:
     return cast("type[Enum]", type_)(read_text(value, str))
 
 
-_known_id = lru_cache(_ID_CACHE)(normalize_id)
+known_id = lru_cache(ID_CACHE)(normalize_id)
+"""Normalises an id."""
 
 
 def read_id(value: object, _type: object) -> Id:
     """Read a 32-byte id, normalised."""
     if type(value) is str:
-        return _known_id(value)
+        return known_id(value)
     raise ValueError(f"expected an id, not {show(value)}")
 
 
-_known_identity = lru_cache(_ID_CACHE)(Identity)
+known_identity = lru_cache(ID_CACHE)(Identity)
+"""Makes an identity."""
 
 
 def read_identity(value: object, _type: object) -> Identity:
@@ -170,7 +181,7 @@ def read_identity(value: object, _type: object) -> Identity:
     if is_object(value):
         for kind in IdentityKind:
             if kind.value in value:
-                return _known_identity(kind, read_id(value[kind.value], Id))
+                return known_identity(kind, read_id(value[kind.value], Id))
     raise ValueError(f"expected an Address or a ContractId, not {show(value)}")
 
 
@@ -220,4 +231,6 @@ def read_anything(value: object, _type: object) -> object:
 def _freeze(value: object) -> object:
     if is_object(value):
         return read_record(value, dict)
+    if type(value) is float:
+        raise ValueError(f"expected a sensible number, not {show(value)}")
     return tuple(_freeze(entry) for entry in value) if is_list(value) else value
