@@ -9,11 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from fractions import Fraction
 from itertools import islice
+from operator import length_hint, neg
 
 from .._errors import BookInconsistent, InvalidRequest
-from ..models import DepthChanges, DepthUpdate, Level, Side
+from ..models import DepthChanges, DepthUpdate, Level, Origin, Side
 
 __all__ = ["DepthBook", "ReadOnlyBook"]
+
+_SNAPSHOT = Origin.SNAPSHOT
 
 
 class _BookSide:
@@ -51,9 +54,31 @@ class _BookSide:
                 return Fraction(total, quantity)
         return None
 
-    def load(self, sizes: dict[int, int]) -> None:
-        self.sizes = sizes
-        self.ranks = sorted(self.sign * price for price in sizes)
+    def load(self, sizes: dict[int, int], ranks: list[int]) -> None:
+        self.sizes, self.ranks = sizes, ranks
+
+    def add(self, changes: tuple[Level, ...]) -> int:
+        """Add differences one by one, up to one that would make a size negative; return how many it were.
+
+        This is the fast way: it only fails to see that differences of a price named twice may fit as a sum.
+        """
+        sizes, ranks, sign = self.sizes, self.ranks, self.sign
+        size_at = sizes.get
+        rest = iter(changes)
+        for level in rest:
+            price = level.price
+            known = size_at(price, 0)
+            size = known + level.quantity
+            if size > 0:
+                sizes[price] = size
+                if not known:
+                    insort(ranks, sign * price)
+            elif size < 0:
+                return len(changes) - length_hint(rest) - 1
+            elif known:
+                del sizes[price]
+                del ranks[bisect_left(ranks, sign * price)]
+        return len(changes)
 
     def sums(self, changes: tuple[Level, ...]) -> dict[int, int]:
         """Return the new size of each changed level, without changing anything.
@@ -199,10 +224,18 @@ class DepthBook(ReadOnlyBook):
           BookInconsistent: a size would become negative, a snapshot holds a size below 1 or names a
             price twice, or the best bid would lie above the best ask.
         """
-        if update.is_snapshot:
-            self._load(update.changes)
-        else:
-            self._change(update.changes)
+        changes = update.changes
+        if update.origin is _SNAPSHOT:
+            self._load(changes)
+            return
+        bids, asks = self._bids, self._asks
+        bids_done, asks_done = bids.add(changes.bids), asks.add(changes.asks)
+        if bids_done == len(changes.bids) and asks_done == len(changes.asks) and not self._is_crossed():
+            return
+        # Back, in the opposite order, to where it was: what is wrong, if anything, is told the careful way.
+        bids.add(_negated(changes.bids[:bids_done][::-1]))
+        asks.add(_negated(changes.asks[:asks_done][::-1]))
+        self._change(changes)
 
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
@@ -212,17 +245,22 @@ class DepthBook(ReadOnlyBook):
                 raise BookInconsistent("a snapshot holds an empty level or names a price twice")
             sides.append(sizes)
         bids, asks = sides
-        if bids and asks and max(bids) > min(asks):
-            raise BookInconsistent(f"a snapshot is crossed: bid {max(bids)} above ask {min(asks)}")
-        self._bids.load(bids)
-        self._asks.load(asks)
+        bid_ranks, ask_ranks = sorted(bids), sorted(map(neg, asks))
+        if bid_ranks and ask_ranks and bid_ranks[-1] > -ask_ranks[-1]:
+            raise BookInconsistent(f"a snapshot is crossed: bid {bid_ranks[-1]} above ask {-ask_ranks[-1]}")
+        self._bids.load(bids, bid_ranks)
+        self._asks.load(asks, ask_ranks)
+
+    def _is_crossed(self) -> bool:
+        bids, asks = self._bids.ranks, self._asks.ranks
+        return bool(bids and asks) and bids[-1] > -asks[-1]
 
     def _change(self, changes: DepthChanges) -> None:
         bids, asks = self._bids, self._asks
         bid_sums, ask_sums = bids.sums(changes.bids), asks.sums(changes.asks)
         bids.store(bid_sums)
         asks.store(ask_sums)
-        if bids.ranks and asks.ranks and bids.ranks[-1] > -asks.ranks[-1]:
+        if self._is_crossed():
             crossed = f"crossed: bid {bids.ranks[-1]} above ask {-asks.ranks[-1]}"
             bids.store(bids.sums(_negated(changes.bids)))
             asks.store(asks.sums(_negated(changes.asks)))
