@@ -72,7 +72,7 @@ _BUFFERS = (
         _MAILBOX,
         "            if not (isinstance(item, Update) and item.origin is Origin.SNAPSHOT):\n"
         "                self.conflated += 1\n"
-        "                return\n",
+        "                return False\n",
         "",
     ),
     Mutant(
@@ -80,16 +80,17 @@ _BUFFERS = (
         "of two items of one moment the second is dropped",
         _MAILBOX,
         "        self.last_item_time = now\n        if self.lag is not None:\n",
-        "        if now == self.last_item_time:\n            return\n"
+        "        if now == self.last_item_time:\n            return False\n"
         "        self.last_item_time = now\n        if self.lag is not None:\n",
     ),
     Mutant(
         "full-for-all",
         "one full buffer keeps an item from everybody",
         _AUDIENCE,
-        "        for mailbox in self.members:\n            mailbox.push(update, source, now)",
+        "        crowded = False\n        for mailbox in self.members:\n",
+        "        crowded = False\n"
         "        if any(len(mailbox) >= mailbox._capacity for mailbox in self.members):\n            return\n"
-        "        for mailbox in self.members:\n            mailbox.push(update, source, now)",
+        "        for mailbox in self.members:\n",
     ),
 )
 
@@ -315,7 +316,7 @@ _CONNECTIONS = (
         "socket-left-dialling",
         "a socket stays open when its handshake failed",
         _LINK,
-        "            if connection is None:\n                await trio.aclose_forcefully(wire)\n",
+        "            if not opened:\n                await trio.aclose_forcefully(wire)\n",
         "            pass\n",
     ),
 )

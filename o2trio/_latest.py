@@ -31,7 +31,7 @@ class _LatestMailbox(Mailbox[AnyUpdate]):
         super().__init__(_KINDS)
         self._last: AnyUpdate | None = None
 
-    def push(self, item: AnyUpdate, source: Source[AnyUpdate], now: float) -> None:
+    def push(self, item: AnyUpdate, source: Source[AnyUpdate], now: float) -> bool:
         for kept in self._buffer:
             if type(kept) is type(item):
                 self._buffer.remove(kept)
@@ -39,6 +39,7 @@ class _LatestMailbox(Mailbox[AnyUpdate]):
                 break
         self._last = item
         super().push(item, source, now)
+        return False
 
     def settle(self) -> None:
         if self._last is not None and not self._buffer:

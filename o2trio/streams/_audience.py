@@ -18,6 +18,7 @@ class Audience:
       unseeded: those that asked for the present state and wait for it.
       late: those that came during a break; what mends it is from before their time.
       is_open: whether a newcomer may go on at once.
+      is_crowded: whether the last item left somebody's buffer more than half full.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Audience:
         self.unseeded: list[Mailbox[AnyUpdate]] = []
         self.late: list[Mailbox[AnyUpdate]] = []
         self.is_open = False
+        self.is_crowded = False
         self._entering: list[Mailbox[AnyUpdate]] = []
 
     @property
@@ -63,8 +65,10 @@ class Audience:
 
     def push(self, update: AnyUpdate, source: Source[AnyUpdate], now: float) -> None:
         """Give one item to all members."""
+        crowded = False
         for mailbox in self.members:
-            mailbox.push(update, source, now)
+            crowded |= mailbox.push(update, source, now)
+        self.is_crowded = crowded
 
     def burst(self, updates: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> None:
         """Give all members several items at once; nobody is too slow for what comes in one moment."""

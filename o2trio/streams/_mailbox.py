@@ -112,6 +112,7 @@ class Mailbox(Generic[T]):
         "_capacity",
         "_error",
         "_gapped",
+        "_half",
         "_mark",
         "_strict",
         "arrived",
@@ -130,6 +131,7 @@ class Mailbox(Generic[T]):
     def __init__(self, capacity: int, *, strict: bool = False) -> None:
         self._buffer: deque[T] = deque()
         self._capacity = capacity
+        self._half = capacity // 2
         self._strict = strict
         self._behind: Source[T] | None = None
         self._mark: T | None = None
@@ -154,27 +156,33 @@ class Mailbox(Generic[T]):
 
     # -- the producer's side --------------------------------------------------------------------
 
-    def push(self, item: T, source: Source[T], now: float) -> None:
-        """Add `item`; if there is no room, apply the overflow rule of `source`."""
+    def push(self, item: T, source: Source[T], now: float) -> bool:
+        """Add `item`; if there is no room, apply the overflow rule of `source`.
+
+        Returns:
+          whether the buffer is filling up, more than half full: the consumer should have its turn soon.
+        """
         if self.ended:
-            return
+            return False
         self.last_item_time = now
         if self.lag is not None:
             self.lag.hold(item)
-            return
+            return False
         if self._mark is not None:
             self.conflated += 1
-            return
+            return False
         if self._behind is not None:
             if not (isinstance(item, Update) and item.origin is Origin.SNAPSHOT):
                 self.conflated += 1
-                return
+                return False
             self._behind = None
         if len(self._buffer) < self._capacity:
             self._buffer.append(item)
         else:
             self._overflow(item, source, now)
-        self.arrived.unpark()
+        if self.arrived:
+            self.arrived.unpark()
+        return len(self._buffer) > self._half
 
     def _overflow(self, item: T, source: Source[T], now: float) -> None:
         if self._strict:
@@ -205,9 +213,8 @@ class Mailbox(Generic[T]):
         if self.ended:
             return
         self._buffer.extend(items)
-        for _ in items:
-            self.arrived.unpark()
-        if self.lag is not None and len(self._buffer) > self._capacity // 2:
+        self.arrived.unpark(count=len(items))
+        if self.lag is not None and len(self._buffer) > self._half:
             self.room = trio.Event()
 
     def burst(self, items: list[T], source: Source[T], now: float) -> None:
@@ -216,7 +223,7 @@ class Mailbox(Generic[T]):
             self.lag is not None
             or self._mark is not None
             or self._behind is not None
-            or len(self._buffer) > self._capacity // 2
+            or len(self._buffer) > self._half
         ):
             for item in items:
                 self.push(item, source, now)
@@ -265,7 +272,7 @@ class Mailbox(Generic[T]):
                 # Made anew, because items were left out until this moment.
                 source, since = self._gapped
                 item, self._mark, self._gapped = source.gap(since), None, None
-            if self.lag is not None and len(self._buffer) <= self._capacity // 2:
+            if self.lag is not None and len(self._buffer) <= self._half:
                 self.room.set()
         else:
             assert self._behind is not None

@@ -95,25 +95,29 @@ class Port:
         for topic in list(self.slots.values()):
             topic.fail(error)
 
-    def receive(self, message: str | bytes) -> None:
-        """Take one inbound message: decode it once and give it to its topic."""
+    def receive(self, message: str | bytes) -> bool:
+        """Take one inbound message: decode it once and give it to its topic.
+
+        Returns:
+          whether a consumer's buffer is half full now: it should have its turn before the next message.
+        """
         self.frames += 1
         self.heard_at = self._host.now()
         try:
             frame = decode(message)
         except DecodeError as problem:
             self._undecodable(problem, message)
-            return
+            return False
         route = _ROUTES.get(frame.kind)
         if route is None:
             _CONTROL[frame.kind](self, frame, message)
-            return
+            return False
         slot = Slot(route[0], frame.market_id)
         topic = self.slots.get(slot)
         update = frame.body
         if topic is None or update is None or isinstance(update, ErrorBody):
             self.unrouted += 1
-            return
+            return False
         former = self._former.get(slot)
         if former:
             # What comes before the request is read may be the rest of an older subscription, after which
@@ -122,12 +126,13 @@ class Port:
             update = None if early else without_former(topic.key, update, set(former))
             if update is None:
                 self.unrouted += 1
-                return
+                return False
         # What comes before the snapshot answers an older request of the same slot.
         if route[1] is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
             topic.answered = True
             topic.confirmed()
         topic.handle(route[1], update)
+        return topic.audience.is_crowded
 
     def next_outgoing(self) -> tuple[str, Topic | None] | None:
         """Return the next frame to write and the topic it subscribes, or None.

@@ -173,8 +173,9 @@ class _Tap(Mailbox[Event]):
         super().__init__(1)
         self._hear = hear
 
-    def push(self, item: Event, source: Source[Event], now: float) -> None:
+    def push(self, item: Event, source: Source[Event], now: float) -> bool:
         self._hear(item)
+        return False
 
 
 _WATCHES: WeakKeyDictionary[World, WeakKeyDictionary[O2Client, Watch]] = WeakKeyDictionary()

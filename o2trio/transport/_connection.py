@@ -102,9 +102,7 @@ class Connection:
             raise
 
     async def _read(self, link: Link) -> None:
-        port = self._port
-        while True:
-            port.receive(await link.receive())
+        await link.deliver(self._port.receive)
 
     async def _write(self, link: Link) -> None:
         port = self._port

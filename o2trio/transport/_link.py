@@ -8,12 +8,14 @@ What each fault is and where its repair sits:
 - A refusal is only seen once its body is complete: it is read from the bytes that came, however it ended.
 - A cancelled send leaves half a frame on a stream that looks healthy: such a stream is closed on the spot.
 - Closing waits without bound, and leaves the socket open if the peer closed first: :meth:`Link.aclose`.
-- A queue of one message stops pongs as soon as somebody reads slowly: the queue is longer.
+- A queue of one message stops pongs as soon as somebody reads slowly: there is no queue, :meth:`Link.deliver`
+  hands each message over in the reader task.
 - A ping during closing, and other errors of the protocol engine, kill the reader task and its nursery: the
-  reader's error is kept and raised by :meth:`Link.receive`, and whoever waits for the reader is woken.
+  reader's error is kept and raised by :meth:`Link.deliver`, and whoever waits for the reader is woken.
 - A message too large looks like an ordinary closure: it becomes :exc:`MessageTooBig`.
-- Empty fragments pile up without end, as only the length of a message is bounded: they are dropped.
+- Empty fragments pile up without end, as only the length of a message is bounded: ``_engine`` drops them.
 - Reads of 4 KiB are slow for large snapshots: reads are larger.
+- Every frame takes 20 us, most of it generic parsing and the queue: ``_engine`` has a short way.
 
 No reconnecting, no heartbeat and no decoding here.
 """
@@ -25,27 +27,25 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import cast
+from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
 import h11
 import trio
 import trio_websocket
-from wsproto import WSConnection
-from wsproto.events import BytesMessage, Event, TextMessage
 from wsproto.utilities import ProtocolError
 
 from .._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
 from .._network import NetworkConfig, Options
 from ._backoff import parse_retry_after
 from ._dialer import open_stream
+from ._engine import Engine, Inbox, Receiver
 
 __all__ = ["Link", "open_link"]
 
 _log = logging.getLogger("o2trio.transport")
 
 _READ_BYTES = 16 * 1024
-_QUEUED_MESSAGES = 64
 _ANSWER_BYTES = 32 * 1024
 """How much of an answer to the handshake is read before it is taken for nonsense."""
 _BODY_CHARACTERS = 200
@@ -58,13 +58,19 @@ _NONSENSE = (ProtocolError, h11.ProtocolError, trio_websocket.ConnectionRejected
 
 
 class Link:
-    """One open WebSocket. One task may send and one may receive; made by :func:`open_link`."""
+    """One open WebSocket. One task may send and one may take what arrives; made by :func:`open_link`."""
 
     def __init__(
-        self, connection: trio_websocket.WebSocketConnection, wire: _Wire, reader: _Reader, options: Options
+        self,
+        connection: trio_websocket.WebSocketConnection,
+        wire: _Wire,
+        inbox: Inbox,
+        reader: _Reader,
+        options: Options,
     ) -> None:
         self._connection = connection
         self._wire = wire
+        self._inbox = inbox
         self._reader = reader
         self._options = options
 
@@ -73,23 +79,27 @@ class Link:
         """When the last bytes arrived, by :func:`trio.current_time`; at first, when the stream was opened."""
         return self._wire.last_inbound
 
-    async def receive(self) -> str | bytes:
-        """Wait for the next message.
+    async def deliver(self, receiver: Receiver) -> NoReturn:
+        """Hand each message to `receiver` as it arrives, until the link ends.
 
-        Messages that arrived before the end are delivered first. A cancelled call loses none. Up to 64
-        messages may wait unread; while more do, nothing is read from the network and no ping answered.
-
-        Returns:
-          text, or bytes of a binary message.
+        Text arrives as such, a binary message as bytes. `receiver` is called in the task that reads from the
+        network, in order, first with what came before this call. It must be quick; where it returns true, and
+        now and then anyway, other tasks have their turn before the next message. Pings are answered whatever
+        it does. After this call nothing is handed over any more.
 
         Raises:
-          LinkClosed: the WebSocket ended; the error carries the close code.
+          LinkClosed: the WebSocket ended; the error carries the close code. All messages before the end have
+            been handed over.
           MessageTooBig: a message was larger than ``Options.max_message_bytes``.
+          Exception: whatever `receiver` raised.
         """
+        engine = self._wire.engine
+        engine.listen(receiver)
         try:
-            return await self._connection.get_message()
-        except trio_websocket.ConnectionClosed:
-            raise await self._ending() from None
+            await self._inbox.closed.wait()
+        finally:
+            engine.listen(_ignore)
+        raise await self._ending()
 
     async def send(self, text: str) -> None:
         """Send one text message.
@@ -98,7 +108,7 @@ class Link:
         out; one that is cancelled before that does no harm.
 
         Raises:
-          LinkClosed, MessageTooBig: as from :meth:`receive`.
+          LinkClosed, MessageTooBig: as from :meth:`deliver`.
         """
         if self._reader.ended.is_set():
             raise await self._ending()
@@ -122,6 +132,8 @@ class Link:
 
     async def _ending(self) -> Exception:
         """Return the error that tells why there is nothing more."""
+        if self._wire.engine.bug is not None:
+            return self._wire.engine.bug
         if self._connection.closed is None:
             # Only a reader that dies closes the channel without giving a reason.
             await self._reader.ended.wait()
@@ -162,34 +174,42 @@ async def open_link(config: NetworkConfig, options: Options) -> AsyncGenerator[L
 
 async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> Link:
     wire: _Wire | None = None
-    connection: trio_websocket.WebSocketConnection | None = None
+    opened = False
     with reader.needed(options.connect_timeout):
-        wire = _Wire(await open_stream(config, config.websocket_url))
+        wire = _Wire(await open_stream(config, config.websocket_url), Engine(options.max_message_bytes))
         host, resource = _target(config.websocket_url)
         try:
-            connection = await trio_websocket.wrap_client_stream(
-                # Of the nursery it takes, trio-websocket only calls start_soon, with its reader task.
-                cast(trio.Nursery, reader),
-                # The annotation names sockets; any stream will do, says the documentation.
-                cast(trio.SocketStream, wire),
-                host,
-                resource,
-                message_queue_size=_QUEUED_MESSAGES,
+            # As ``trio_websocket.wrap_client_stream``, but with an engine and a reader of our own.
+            connection = trio_websocket.WebSocketConnection(
+                wire,
+                wire.engine,
+                host=host,
+                path=resource,
                 max_message_size=options.max_message_bytes,
                 receive_buffer_size=_READ_BYTES,
             )
+            inbox = Inbox(wire.engine)
+            # Of its channel, trio-websocket sends into one end and closes both.
+            connection._send_channel = cast("trio.MemorySendChannel[bytes | str]", inbox)
+            connection._recv_channel = cast("trio.MemoryReceiveChannel[bytes | str]", inbox)
+            reader.start(connection._reader_task)
+            await connection._open_handshake.wait()
+            opened = True
         finally:
-            if connection is None:
+            if not opened:
                 await trio.aclose_forcefully(wire)
-    if wire is not None and connection is not None:
-        connection._wsproto.__class__ = _Engine
-        return Link(connection, wire, reader, options)
+    if opened:
+        return Link(connection, wire, inbox, reader, options)
     refusal = None if wire is None else _refusal(bytes(wire.answer))
     if refusal is not None:
         raise refusal
     if reader.ended.is_set():
         raise reader.error()
     raise ConnectTimeout(f"no WebSocket to {config.websocket_host} within {options.connect_timeout:g} s")
+
+
+def _ignore(_message: str | bytes) -> bool:
+    return False
 
 
 def _target(url: str) -> tuple[str, str]:
@@ -224,16 +244,6 @@ def _refusal(answer: bytes) -> HandshakeRejected | None:
     )
 
 
-class _Engine(WSConnection):
-    """The protocol engine of a link; leaves out the parts of messages in which there is nothing."""
-
-    def events(self) -> Generator[Event]:
-        for event in super().events():
-            if isinstance(event, (TextMessage, BytesMessage)) and not (event.data or event.message_finished):
-                continue
-            yield event
-
-
 class _Background:
     """A nursery for the reader that never touches the error of the body, so it stays bare."""
 
@@ -253,7 +263,7 @@ class _Background:
 
 
 class _Reader:
-    """Stands where trio-websocket wants a nursery: runs its reader task and keeps the error it dies of.
+    """Runs trio-websocket's reader task and keeps the error it dies of.
 
     Attributes:
       ended: set when the reader has stopped, for whatever reason.
@@ -265,13 +275,13 @@ class _Reader:
         self._fault: Exception | None = None
         self._scope = trio.CancelScope()
 
-    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+    def start(self, task: Callable[[], Awaitable[None]]) -> None:
         self._nursery.start_soon(self._run, task, name="o2trio WebSocket reader")
 
     async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except Exception as fault:  # noqa: BLE001 - nothing is hushed up: `receive` raises what is kept here
+        except Exception as fault:  # noqa: BLE001 - nothing is hushed up: `deliver` raises what is kept here
             self._fault = fault
         finally:
             self.ended.set()
@@ -301,27 +311,46 @@ class _Wire(trio.abc.Stream):
     """The byte stream below the WebSocket.
 
     Attributes:
+      engine: what the bytes are for; some it wants to be given once more.
       last_inbound: when bytes last arrived.
       answer: what the server sent until the upgrade, for reading a refusal.
     """
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, engine: Engine) -> None:
+        self.engine = engine
         self.last_inbound = trio.current_time()
         self.answer = bytearray()
         self._stream = stream
         self._upgraded = False
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        with self._early_end():
-            data = bytes(await self._stream.receive_some(max_bytes))
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        engine = self.engine
+        if engine.unread:
+            await trio.lowlevel.checkpoint()
+            unread, engine.unread = engine.unread, b""
+            return unread
+        if not self._upgraded:
+            return await self._receive_answer(max_bytes)
+        data = await self._stream.receive_some(max_bytes)
         if data:
             self.last_inbound = trio.current_time()
-        if not self._upgraded:
-            self.answer += data
-            self._upgraded = _UPGRADED.match(self.answer) is not None
-            if not self._upgraded and (not data or len(self.answer) > _ANSWER_BYTES):
-                what = "sent an endless answer to" if data else "hung up during"
-                raise LinkClosed(1006, f"the server {what} the handshake")
+            return data
+        return engine.finish()
+
+    async def _receive_answer(self, max_bytes: int | None) -> bytes:
+        """Receive some of the server's answer, and nothing of what follows an upgrade."""
+        with self._early_end():
+            data = bytes(await self._stream.receive_some(max_bytes))
+        self.last_inbound = trio.current_time()
+        self.answer += data
+        upgrade = _UPGRADED.match(self.answer)
+        if upgrade is not None:
+            self._upgraded = True
+            frames = len(self.answer) - upgrade.end()
+            data, self.engine.unread = data[: len(data) - frames], data[len(data) - frames :]
+        elif not data or len(self.answer) > _ANSWER_BYTES:
+            what = "sent an endless answer to" if data else "hung up during"
+            raise LinkClosed(1006, f"the server {what} the handshake")
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

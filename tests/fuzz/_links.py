@@ -71,14 +71,18 @@ class Server:
 
         messages: list[str | bytes] = []
         ended: Exception | None = None
+
+        def take(message: str | bytes) -> bool:
+            messages.append(message)
+            return False
+
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve, theirs)
             with trio.fail_after(OPTIONS.connect_timeout + _SILENCE + OPTIONS.close_timeout + 1):
                 try:
                     async with open_link(attrs.evolve(_CONFIG, dialer=dial), OPTIONS) as link:
                         with trio.move_on_after(_SILENCE):
-                            while True:
-                                messages.append(await link.receive())
+                            await link.deliver(take)
                 except CONNECTION_ERRORS as fault:
                     ended = fault
             nursery.cancel_scope.cancel()

@@ -24,7 +24,6 @@ from o2trio import (
     open_o2,
 )
 from o2trio.simulator import Simulator, open_simulator
-from o2trio.streams import Port
 from o2trio.transport import Connection
 from tests.promises._support import BTC, ETH, FUEL, QUICK, Dialling, own_tasks
 
@@ -199,7 +198,7 @@ async def test_an_error_of_an_internal_task_comes_out_bare(
 ) -> None:
     """A bug inside must not be swallowed, and must not hide in a group either."""
 
-    def broken(self: Port, message: object) -> None:
+    def broken(message: object) -> None:
         raise RuntimeError("a bug")
 
     with own_tasks() as tasks:
@@ -207,7 +206,7 @@ async def test_an_error_of_an_internal_task_comes_out_bare(
             with pytest.raises(RuntimeError, match="a bug"):
                 async with open_o2(sim.network) as o2, o2.stream_depth(FUEL) as updates:
                     await updates.receive()
-                    monkeypatch.setattr(Port, "receive", broken)
+                    monkeypatch.setattr("o2trio.streams._port.decode", broken)
                     await trio.sleep_forever()
             await trio.sleep(1)
             assert not sim.connections

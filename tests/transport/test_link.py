@@ -32,7 +32,9 @@ from wsproto.events import (
 
 from o2trio._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
 from o2trio._network import NetworkConfig, Options
-from o2trio.transport._link import Link, _Wire, open_link
+from o2trio.transport._engine import Engine
+from o2trio.transport._link import _Wire, open_link
+from tests.transport.listener import Listener, listening
 
 CONFIG = NetworkConfig(name="test", rest_url="http://host.test", websocket_url="ws://host.test/v1/ws?a=b")
 OPTIONS = Options(connect_timeout=5, close_timeout=2, max_message_bytes=2048)
@@ -100,11 +102,11 @@ def network() -> MemoryNetwork:
 
 
 @asynccontextmanager
-async def linked(network: MemoryNetwork, options: Options = OPTIONS) -> AsyncIterator[tuple[Link, Peer]]:
+async def linked(network: MemoryNetwork, options: Options = OPTIONS) -> AsyncIterator[tuple[Listener, Peer]]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(network.peer.accept)
-        async with open_link(network.config, options) as link:
-            yield link, network.peer
+        async with open_link(network.config, options) as link, listening(link) as listener:
+            yield listener, network.peer
 
 
 @asynccontextmanager
@@ -141,9 +143,9 @@ async def test_messages_go_both_ways_and_closing_is_polite(clock: Clock, network
 
         nursery.start_soon(serve)
         start = trio.current_time()
-        async with open_link(network.config, OPTIONS) as link:
+        async with open_link(network.config, OPTIONS) as link, listening(link) as listener:
             await link.send("hello")
-            assert [await link.receive(), await link.receive()] == ["welcome", b"\x00"]
+            assert [await listener.receive(), await listener.receive()] == ["welcome", b"\x00"]
         assert trio.current_time() == start
 
 
@@ -188,10 +190,10 @@ async def test_an_upgrade_and_the_end_in_one_piece_is_no_early_end(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        async with open_link(network.config, OPTIONS) as link:
-            assert await link.receive() == "only"
+        async with open_link(network.config, OPTIONS) as link, listening(link) as listener:
+            assert await listener.receive() == "only"
             with pytest.raises(LinkClosed) as caught:
-                await link.receive()
+                await listener.receive()
             assert "handshake" not in str(caught.value)
 
 
@@ -256,8 +258,8 @@ async def test_a_cancelled_body_closes_at_once(clock: Clock, network: MemoryNetw
     async with trio.open_nursery() as nursery:
         nursery.start_soon(network.peer.accept)
         with trio.move_on_after(1) as scope:
-            async with open_link(network.config, OPTIONS) as link:
-                await link.receive()
+            async with open_link(network.config, OPTIONS) as link, listening(link) as listener:
+                await listener.receive()
     assert scope.cancelled_caught
     assert trio.current_time() == start + 1
     assert await network.closed()
@@ -699,7 +701,7 @@ async def test_fault_reads_are_of_16_kib_not_4(clock: Clock, network: MemoryNetw
 
 
 async def test_the_stream_below_passes_the_rest_through(clock: Clock, network: MemoryNetwork) -> None:
-    wire = _Wire(network.ours)
+    wire = _Wire(network.ours, Engine(1000))
     await wire.wait_send_all_might_not_block()
     await wire.aclose()
     assert await network.closed()

@@ -16,6 +16,7 @@ import trustme
 from o2trio._errors import LinkClosed
 from o2trio._network import NetworkConfig, Options
 from o2trio.transport._link import open_link
+from tests.transport.listener import listening
 
 BIG = "x" * 300_000
 
@@ -39,7 +40,7 @@ async def test_over_a_socket(nursery: trio.Nursery, secure: bool) -> None:
     server = await nursery.start(partial(trio_websocket.serve_websocket, serve, "127.0.0.1", 0, theirs))
     scheme = "https" if secure else "http"
     config = NetworkConfig.from_url(f"{scheme}://127.0.0.1:{server.port}")
-    async with open_link(attrs.evolve(config, ssl_context=ours), Options()) as link:
+    async with open_link(attrs.evolve(config, ssl_context=ours), Options()) as bare, listening(bare) as link:
         await link.send("hello")
         assert await link.receive() == BIG
         with pytest.raises(LinkClosed) as caught:
@@ -70,7 +71,7 @@ async def test_a_connection_that_is_cut(nursery: trio.Nursery, secure: bool) -> 
     listener = (await nursery.start(start))[0]
     port = getattr(listener, "transport_listener", listener).socket.getsockname()[1]
     config = NetworkConfig.from_url(f"{'https' if secure else 'http'}://127.0.0.1:{port}")
-    async with open_link(attrs.evolve(config, ssl_context=ours), Options()) as link:
+    async with open_link(attrs.evolve(config, ssl_context=ours), Options()) as bare, listening(bare) as link:
         with pytest.raises(LinkClosed) as caught:
             await link.receive()
         assert caught.value.code == 1006
