@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import cast
 
 import attrs
@@ -32,6 +33,7 @@ from wsproto.events import (
 
 from o2trio._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
 from o2trio._network import NetworkConfig, Options
+from o2trio._nursery import BareNursery
 from o2trio.transport._engine import Engine
 from o2trio.transport._link import _Wire, open_link
 from tests.transport.listener import Listener, listening
@@ -290,6 +292,136 @@ async def test_a_bug_in_the_reader_stays_what_it_is(clock: Clock, network: Memor
         for call in (link.receive, lambda: link.send("to nobody")):
             with pytest.raises(ZeroDivisionError):
                 await call()
+
+
+# -- handing over ----------------------------------------------------------------------------------
+
+
+async def test_what_came_before_anybody_listened_is_kept(clock: Clock, network: MemoryNetwork) -> None:
+    async def serve() -> None:
+        assert isinstance(await network.peer.next(), Request)
+        accepted = network.peer.engine.send(AcceptConnection())
+        # The first frame begins in the same piece as the handshake ends.
+        await network.peer.stream.send_all(accepted + b"\x81\x02h")
+        await network.peer.stream.send_all(b"i")
+        await network.peer.send(BytesMessage(data=b"\x00"), TextMessage(data="there"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_link(network.config, OPTIONS) as link:
+            await trio.sleep(1)
+            async with listening(link) as listener:
+                assert [await listener.receive() for _ in range(3)] == ["hi", b"\x00", "there"]
+
+
+@pytest.mark.parametrize("event", [TextMessage(data="x"), BytesMessage(data=b"x")], ids=["short", "long"])
+@pytest.mark.parametrize(
+    "error", [KeyError("mine"), trio.ClosedResourceError("mine"), UnicodeError("mine")], ids=repr
+)
+async def test_an_error_of_the_receiver_stays_what_it_is(
+    clock: Clock, network: MemoryNetwork, event: Event, error: Exception
+) -> None:
+    """On the long way, trio-websocket itself takes some of them for its own."""
+
+    def fail(_message: str | bytes) -> bool:
+        raise error
+
+    async def use() -> None:
+        async with open_link(network.config, OPTIONS) as link, BareNursery() as inner:
+            inner.start_soon(link.deliver, fail)
+            await trio.testing.wait_all_tasks_blocked()
+            await network.peer.send(event)
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.peer.accept)
+        with pytest.raises(type(error)) as caught:
+            await use()
+    assert caught.value is error
+
+
+async def test_other_tasks_have_their_turn_every_64_messages(clock: Clock, network: MemoryNetwork) -> None:
+    got: list[str | bytes] = []
+    seen: list[int] = []
+
+    def take(message: str | bytes) -> bool:
+        got.append(message)
+        return False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.peer.accept)
+        async with open_link(network.config, OPTIONS) as link, trio.open_nursery() as inner:
+            inner.start_soon(link.deliver, take)
+            await trio.testing.wait_all_tasks_blocked()
+            await network.peer.send(*[TextMessage(data=str(number)) for number in range(1000)])
+            while len(got) < 1000:
+                seen.append(len(got))
+                await trio.lowlevel.checkpoint()
+            inner.cancel_scope.cancel()
+    assert got == [str(number) for number in range(1000)]
+    # Trio shuffles the tasks of one tick, so one may run at the end of a tick and the beginning of the next.
+    assert max(after - before for before, after in pairwise(seen)) <= 2 * 64
+
+
+async def test_a_receiver_that_is_filling_up_gets_one_message_at_a_time(
+    clock: Clock, network: MemoryNetwork
+) -> None:
+    waiting = most = taken = 0
+
+    def take(_message: str | bytes) -> bool:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        return waiting > 2
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.peer.accept)
+        async with open_link(network.config, OPTIONS) as link, trio.open_nursery() as inner:
+            inner.start_soon(link.deliver, take)
+            await trio.testing.wait_all_tasks_blocked()
+            await network.peer.send(*[TextMessage(data="x") for _ in range(500)])
+            while taken < 500:
+                await trio.lowlevel.checkpoint()
+                taken, waiting = taken + min(waiting, 1), max(waiting - 1, 0)
+            inner.cancel_scope.cancel()
+    assert most < 50
+
+
+async def test_what_comes_after_our_goodbye_is_not_handed_over(clock: Clock, network: MemoryNetwork) -> None:
+    async def serve() -> None:
+        await network.peer.accept()
+        goodbye = await network.peer.next()
+        assert isinstance(goodbye, CloseConnection)
+        late = b"\x81\x04late" + b"\x82\x04late"
+        await network.peer.stream.send_all(late + network.peer.engine.send(goodbye.response()))
+
+    got: list[str | bytes] = []
+
+    def take(message: str | bytes) -> bool:
+        got.append(message)
+        return False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_link(network.config, OPTIONS) as link, trio.open_nursery() as inner:
+
+            async def deliver() -> None:
+                with pytest.raises(LinkClosed):
+                    await link.deliver(take)
+
+            inner.start_soon(deliver)
+            await trio.testing.wait_all_tasks_blocked()
+            await link.aclose()
+    assert got == []
+
+
+async def test_half_a_text_that_is_none_is_found_out_at_the_end(clock: Clock, network: MemoryNetwork) -> None:
+    async with linked(network) as (link, peer):
+        await peer.stream.send_all(b"\x81\x04\xff")
+        await peer.stream.aclose()
+        with pytest.raises(LinkClosed) as caught:
+            await link.receive()
+        assert caught.value.code == 1007
 
 
 # -- the handshake ---------------------------------------------------------------------------------
@@ -580,9 +712,9 @@ async def test_fault_unread_messages_stop_pongs(clock: Clock, network: MemoryNet
 
 async def test_unread_messages_do_not_stop_pongs(clock: Clock, network: MemoryNetwork) -> None:
     async with linked(network) as (link, peer):
-        await feed(peer, 50)
+        await feed(peer, 500)
         assert await peer.next() == Pong(payload=b"alive?")
-        assert [await link.receive() for _ in range(50)] == [str(number) for number in range(50)]
+        assert [await link.receive() for _ in range(500)] == [str(number) for number in range(500)]
 
 
 async def ping_during_close(peer: Peer) -> None:
