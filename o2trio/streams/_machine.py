@@ -16,6 +16,9 @@ __all__ = ["QUIET", "SNAPSHOT_FIRST", "Action", "Event", "State", "Step", "Table
 class State(Enum):
     """Where a topic stands."""
 
+    # By identity, as members are equal; Enum hashes their names anew for each look-up.
+    __hash__ = object.__hash__
+
     NEW = "new"
     """Wanted, and never yet subscribed."""
     OFFLINE = "offline"
@@ -36,6 +39,8 @@ class State(Enum):
 
 class Event(Enum):
     """What can happen to a topic."""
+
+    __hash__ = object.__hash__
 
     ONLINE = "online"
     """Its connection is up."""
@@ -67,6 +72,8 @@ class Event(Enum):
 
 class Action(Enum):
     """What a topic does on a transition."""
+
+    __hash__ = object.__hash__
 
     NOTHING = "nothing"
     SUBSCRIBE = "subscribe"

@@ -62,6 +62,8 @@ class Source(Protocol[T]):
 
 
 _MARKS = frozenset({Origin.GAP, Origin.SNAPSHOT})
+# A member of an enumeration takes longer to find than a global.
+_LIVE = Origin.LIVE
 
 
 def conflate(behaviour: Behaviour, items: list[AnyUpdate], limit: int) -> list[AnyUpdate] | None:
@@ -279,10 +281,24 @@ class Mailbox(Generic[T]):
             item = self._behind.current()
             self._behind = None
         self.delivered += 1
-        if isinstance(item, Update):
+        if isinstance(item, Update) and item.origin is not _LIVE:
             self.backfilled += item.origin is Origin.BACKFILL
             self.gaps += item.origin is Origin.GAP
         return item
+
+    def pop_all(self) -> list[T]:
+        """Return all items that are there."""
+        items: list[T] = []
+        if self.lag is None and self._mark is None:
+            items += self._buffer
+            self._buffer.clear()
+            self.delivered += len(items)
+            told = [item.origin for item in items if isinstance(item, Update)]
+            self.backfilled += told.count(Origin.BACKFILL)
+            self.gaps += told.count(Origin.GAP)
+        while self.ready:
+            items.append(self.pop())
+        return items
 
     @property
     def next_is_gap(self) -> bool:

@@ -112,17 +112,16 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
             await self._start()
         mailbox = self._mailbox
         self._turn += 1
-        if mailbox.ready and self._turn < _TURN:
+        if self._turn < _TURN:
             await trio.lowlevel.checkpoint_if_cancelled()
-        elif mailbox.ready or mailbox.ended or self._closed:
+        else:
             self._turn = 0
             await trio.lowlevel.checkpoint()
         while not mailbox.ready:
-            if self._closed:
-                raise trio.ClosedResourceError
-            if mailbox.ended:
-                raise mailbox.failure()
             self._turn = 0
+            if self._closed or mailbox.ended:
+                await trio.lowlevel.checkpoint()
+                raise trio.ClosedResourceError if self._closed else mailbox.failure()
             await mailbox.arrived.park()
         return self._pop()
 
@@ -234,6 +233,8 @@ class _Batches(Generic[T_co]):
             raise StopAsyncIteration from None
         mailbox = self._mailbox
         # A gap that is to be raised begins the next batch, so that nothing of this one is lost.
-        while mailbox.ready and not (self._raise_gaps and mailbox.next_is_gap):
+        if not self._raise_gaps:
+            return batch + mailbox.pop_all()
+        while mailbox.ready and not mailbox.next_is_gap:
             batch.append(mailbox.pop())
         return batch
