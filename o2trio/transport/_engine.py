@@ -100,7 +100,8 @@ class Engine(WSConnection):
         buffer = self._buffer
         try:
             while self.returned:
-                self._receiver(self.returned.popleft())
+                if self._receiver(self.returned.popleft()):
+                    self._turn = 0
             if not self._short_way or self.state is not ConnectionState.OPEN:
                 self._passing = len(buffer)
             elif not self._passing and len(buffer) >= self._missing:

@@ -201,6 +201,20 @@ def test_it_makes_no_difference(
     both(cut(stream[: len(stream) - drop], sizes), pauses=pauses, leaves_after=leaves_after)
 
 
+@pytest.mark.parametrize("first", [0x81, 0x82], ids=["short way", "long way"])
+def test_a_turn_that_the_receiver_asks_for_comes_before_the_next_message(first: int) -> None:
+    engine = Engine(LIMIT)
+    player = Player(engine, LIMIT, iter([True, False]))
+    engine.receive_data(frame(first, b"one") + _TWO)
+    for event in engine.events():
+        player.handle(event)
+    assert [len(entry[1]) for entry in player.log] == [3]
+    assert engine.unread == _TWO
+    unread, engine.unread = engine.unread, b""
+    player.play([unread])
+    assert player.log[1:] == [*_messages("two"), _CUT]
+
+
 # -- case by case: what the Autobahn test suite asks of a client -----------------------------------
 
 _HELLO = "Hello-\u00b5@\u00df\u00f6\u00e4\u00fc\u00e0\u00e1-UTF-8!!"
