@@ -94,8 +94,8 @@ class Link:
           Exception: whatever `receiver` raised.
         """
         engine = self._wire.engine
-        engine.listen(receiver)
         try:
+            engine.listen(receiver)
             await self._inbox.closed.wait()
         finally:
             engine.listen(_ignore)

@@ -340,6 +340,27 @@ async def test_an_error_of_the_receiver_stays_what_it_is(
     assert caught.value is error
 
 
+async def test_nothing_follows_a_message_from_before_that_the_receiver_failed_on(
+    clock: Clock, network: MemoryNetwork
+) -> None:
+    got: list[str | bytes] = []
+
+    def fail(message: str | bytes) -> bool:
+        got.append(message)
+        raise KeyError("mine")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.peer.accept)
+        async with open_link(network.config, OPTIONS) as link:
+            await network.peer.send(TextMessage(data="early"))
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(KeyError, match="mine"):
+                await link.deliver(fail)
+            await network.peer.send(TextMessage(data="late"))
+            await trio.testing.wait_all_tasks_blocked()
+    assert got == ["early"]
+
+
 async def test_other_tasks_have_their_turn_every_64_messages(clock: Clock, network: MemoryNetwork) -> None:
     got: list[str | bytes] = []
     seen: list[int] = []
