@@ -49,7 +49,7 @@ _READ_BYTES = 16 * 1024
 _ANSWER_BYTES = 32 * 1024
 """How much of an answer to the handshake is read before it is taken for nonsense."""
 _BODY_CHARACTERS = 200
-_UPGRADED = re.compile(rb"HTTP/1\.\d 101\b.*?\r?\n\r?\n", re.DOTALL)
+_UPGRADED = re.compile(rb"HTTP/\d\.\d 101\b.*?\r?\n\r?\n", re.DOTALL)
 _TOO_BIG = "Exceeded maximum message size"
 """How trio-websocket words its own 1009, which the peer may send too."""
 

@@ -314,6 +314,29 @@ async def test_what_came_before_anybody_listened_is_kept(clock: Clock, network: 
                 assert [await listener.receive() for _ in range(3)] == ["hi", b"\x00", "there"]
 
 
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/2.0"])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"], ids=["crlf", "lf"])
+async def test_every_upgrade_that_is_understood_ends_the_handshake(
+    clock: Clock, network: MemoryNetwork, version: bytes, line_end: bytes
+) -> None:
+    async def serve() -> None:
+        assert isinstance(await network.peer.next(), Request)
+        accepted = network.peer.engine.send(AcceptConnection())
+        accepted = accepted.replace(b"HTTP/1.1", version).replace(b"\r\n", line_end)
+        # Half a frame comes with it; its other half looks like a whole one.
+        await network.peer.stream.send_all(accepted + b"\x82\x05ab")
+        await network.peer.stream.send_all(b"\x81\x01x" + b"\x81\x01y")
+        await network.peer.stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_link(network.config, OPTIONS) as link, listening(link) as listener:
+            assert [await listener.receive(), await listener.receive()] == [b"ab\x81\x01x", "y"]
+            with pytest.raises(LinkClosed) as caught:
+                await listener.receive()
+            assert "handshake" not in str(caught.value)
+
+
 @pytest.mark.parametrize("event", [TextMessage(data="x"), BytesMessage(data=b"x")], ids=["short", "long"])
 @pytest.mark.parametrize(
     "error", [KeyError("mine"), trio.ClosedResourceError("mine"), UnicodeError("mine")], ids=repr
