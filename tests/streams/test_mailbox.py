@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -289,6 +290,56 @@ def test_events_end_in_a_mark() -> None:
     assert feed.current() == EventsMissed(time=9.0)
     feed.close()
     assert isinstance(box.failure(), trio.EndOfChannel)
+
+
+# -- all at once -----------------------------------------------------------------------------------
+
+
+def marked() -> Mailbox[Any]:
+    world = World(buffer_size=4)
+    (box,) = world.live(NONCE)
+    world.receive(*[nonce(number, account(number)) for number in range(9)])
+    world.host.advance(3)
+    return box
+
+
+def replaced() -> Mailbox[Any]:
+    world = World(buffer_size=4)
+    (box,) = world.live(DEPTH)
+    world.receive(*[change([(10, 1)])] * 9)
+    return box
+
+
+def lagging() -> Mailbox[Any]:
+    _world, box, lag = overflown(10)
+    box.pop()
+    box.give(lag.take(history(5, 7)))
+    return box
+
+
+def caught_up() -> Mailbox[Any]:
+    _world, box, lag = overflown(10)
+    box.give(lag.take(history(5, 20)))
+    box.caught_up(lag.release())
+    return box
+
+
+def behind_a_gap() -> Mailbox[Any]:
+    _world, box, lag = overflown(10)
+    box.caught_up(lag.abandon("no answer"))
+    return box
+
+
+@pytest.mark.parametrize("fill", [marked, replaced, lagging, caught_up, behind_a_gap])
+def test_all_at_once_is_as_one_by_one(fill: Callable[[], Mailbox[Any]]) -> None:
+    def state(box: Mailbox[Any]) -> tuple[Any, ...]:
+        return box._mark, box.room.is_set(), len(box), box.delivered, box.backfilled, box.gaps
+
+    one_by_one, at_once = fill(), fill()
+    items = drain(one_by_one)
+    assert items
+    assert at_once.pop_all() == items
+    assert state(at_once) == state(one_by_one)
 
 
 # -- conflation around marks -----------------------------------------------------------------------
