@@ -1,10 +1,11 @@
 """The protocol engine of a link: wsproto, with a short way around it for whole plain text frames.
 
 Nearly every frame of a stream is one unmasked, unfragmented text frame. Such a frame is decoded and handed
-out as soon as it is complete. Of everything else (control frames, fragments, binary, whatever breaks a rule)
-only the length is read here, to find where it ends, and wsproto gets its bytes as they arrive. So wsproto
-sees a well-formed stream with some text frames cut out, and all judgement stays with it. Nothing here does
-I/O or knows what a message means.
+out as soon as it is complete. Of everything else (control frames, fragments, binary, very long texts,
+whatever breaks a rule) only the length is read here, to find where it ends, and wsproto gets the bytes up to
+there. So wsproto sees the stream as it came with some text frames cut out, and all judgement stays with it.
+It may come later than from wsproto alone: a header or a plain text that is wrong from its first bytes is
+judged when it is whole, or when the stream ends. Nothing here does I/O or knows what a message means.
 """
 
 from __future__ import annotations

@@ -88,8 +88,9 @@ class Link:
         it does. After this call nothing is handed over any more.
 
         Raises:
-          LinkClosed: the WebSocket ended; the error carries the close code. All messages before the end have
-            been handed over.
+          LinkClosed: the WebSocket ended; the error carries the close code. If the peer closed it or hung up,
+            all messages before that have been handed over; if a send failed or was cancelled, what had not
+            been handed over by then may be lost.
           MessageTooBig: a message was larger than ``Options.max_message_bytes``.
           Exception: whatever `receiver` raised.
         """
