@@ -16,18 +16,32 @@ from ..models import DepthChanges, DepthUpdate, Level, Origin, Side
 
 __all__ = ["DepthBook", "ReadOnlyBook"]
 
+_SPARE = 64
+"""Empty levels that a side may keep, beside as many as it had others when it was last swept."""
+
 _SNAPSHOT = Origin.SNAPSHOT
 
 
 class _BookSide:
-    """One side: ``sign`` is 1 for bids and -1 for asks; ``ranks`` holds ``sign * price``, best last."""
+    """One side: ``sign`` is 1 for bids and -1 for asks; ``ranks`` holds ``sign * price``, best last.
 
-    __slots__ = ("ranks", "sign", "sizes")
+    A level that became empty stays where it was, with size 0, unless it is the best: most come back soon, and
+    to take a price out costs as much as to put it in. Now and then all empty ones are swept out.
+    """
+
+    __slots__ = ("ranks", "sign", "sizes", "sweep_at")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
-        self.sizes: dict[int, int] = {}
-        self.ranks: list[int] = []
+        self.load({}, [])
+
+    def load(self, sizes: dict[int, int], ranks: list[int]) -> None:
+        """Take levels that are none of them empty, and their prices in order."""
+        self.sizes, self.ranks = sizes, ranks
+        self.sweep_at = 2 * len(sizes) + _SPARE
+
+    def __len__(self) -> int:
+        return len(self.sizes) - list(self.sizes.values()).count(0)
 
     def best(self) -> Level | None:
         if not self.ranks:
@@ -36,8 +50,9 @@ class _BookSide:
         return Level(price, self.sizes[price])
 
     def levels(self, count: int | None = None) -> tuple[Level, ...]:
-        prices = (self.sign * rank for rank in islice(reversed(self.ranks), count))
-        return tuple(Level(price, self.sizes[price]) for price in prices)
+        sizes = self.sizes
+        prices = (self.sign * rank for rank in reversed(self.ranks))
+        return tuple([Level(price, sizes[price]) for price in islice(filter(sizes.get, prices), count)])
 
     def volume_to(self, price: int) -> int:
         limit = self.sign * price
@@ -54,31 +69,32 @@ class _BookSide:
                 return Fraction(total, quantity)
         return None
 
-    def load(self, sizes: dict[int, int], ranks: list[int]) -> None:
-        self.sizes, self.ranks = sizes, ranks
-
     def add(self, changes: tuple[Level, ...]) -> int:
         """Add differences one by one, up to one that would make a size negative; return how many it were.
 
         This is the fast way: it only fails to see that differences of a price named twice may fit as a sum.
         """
-        sizes, ranks, sign = self.sizes, self.ranks, self.sign
+        sizes, ranks = self.sizes, self.ranks
         size_at = sizes.get
         rest = iter(changes)
         for level in rest:
             price = level.price
-            known = size_at(price, 0)
-            size = known + level.quantity
-            if size > 0:
+            known = size_at(price)
+            if known is None:
+                size = level.quantity
+                if size > 0:
+                    self._insert(price, size)
+                elif size:
+                    break
+            elif (size := known + level.quantity) >= 0:
                 sizes[price] = size
-                if not known:
-                    insort(ranks, sign * price)
-            elif size < 0:
-                return len(changes) - length_hint(rest) - 1
-            elif known:
-                del sizes[price]
-                del ranks[bisect_left(ranks, sign * price)]
-        return len(changes)
+            else:
+                break
+        else:
+            if ranks and not sizes[self.sign * ranks[-1]]:
+                self.settle()
+            return len(changes)
+        return len(changes) - length_hint(rest) - 1
 
     def sums(self, changes: tuple[Level, ...]) -> dict[int, int]:
         """Return the new size of each changed level, without changing anything.
@@ -96,15 +112,28 @@ class _BookSide:
         return sums
 
     def store(self, sums: dict[int, int]) -> None:
-        sizes, ranks, sign = self.sizes, self.ranks, self.sign
         for price, size in sums.items():
-            if size:
-                if price not in sizes:
-                    insort(ranks, sign * price)
-                sizes[price] = size
-            elif price in sizes:
-                del sizes[price]
-                del ranks[bisect_left(ranks, sign * price)]
+            if price in self.sizes:
+                self.sizes[price] = size
+            elif size:
+                self._insert(price, size)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take empty levels away from the front, so that the best one is none of them."""
+        sizes, ranks, sign = self.sizes, self.ranks, self.sign
+        while ranks and not sizes[sign * ranks[-1]]:
+            del sizes[sign * ranks.pop()]
+
+    def _insert(self, price: int, size: int) -> None:
+        sizes, ranks = self.sizes, self.ranks
+        insort(ranks, self.sign * price)
+        sizes[price] = size
+        if len(ranks) > self.sweep_at:
+            for empty in [price for price, size in sizes.items() if not size]:
+                del sizes[empty]
+            ranks[:] = sorted(self.sign * price for price in sizes)
+            self.sweep_at = 2 * len(ranks) + _SPARE
 
 
 class ReadOnlyBook:
@@ -121,10 +150,10 @@ class ReadOnlyBook:
 
     def __len__(self) -> int:
         """How many levels both sides have together."""
-        return len(self._bids.ranks) + len(self._asks.ranks)
+        return len(self._bids) + len(self._asks)
 
     def __repr__(self) -> str:
-        bids, asks = len(self._bids.ranks), len(self._asks.ranks)
+        bids, asks = len(self._bids), len(self._asks)
         return f"<{type(self).__name__}: {bids} bids to {self.best_bid}, {asks} asks from {self.best_ask}>"
 
     @property
@@ -232,9 +261,9 @@ class DepthBook(ReadOnlyBook):
         bids_done, asks_done = bids.add(changes.bids), asks.add(changes.asks)
         if bids_done == len(changes.bids) and asks_done == len(changes.asks) and not self._is_crossed():
             return
-        # Back, in the opposite order, to where it was: what is wrong, if anything, is told the careful way.
-        bids.add(_negated(changes.bids[:bids_done][::-1]))
-        asks.add(_negated(changes.asks[:asks_done][::-1]))
+        # Back to where it was: what is wrong, if anything, is told the careful way.
+        bids.store(bids.sums(_negated(changes.bids[:bids_done])))
+        asks.store(asks.sums(_negated(changes.asks[:asks_done])))
         self._change(changes)
 
     def _load(self, changes: DepthChanges) -> None:

@@ -252,3 +252,20 @@ def test_the_book_stays_exact_over_very_many_random_updates() -> None:
     assert min(refused.values()) > RANDOM_UPDATES // 100
     assert sum(refused.values()) < RANDOM_UPDATES // 2
     assert len(book) > 50
+
+
+def test_levels_that_became_empty_do_not_pile_up() -> None:
+    book = DepthBook()
+    book.apply(update([(10, 1), (9, 1)], [(11, 1)], whole=True))
+    for price in range(20, 5_000):
+        book.apply(update([], [(price, 2)]))
+        book.apply(update([], [(price, -1)]))
+        book.apply(update([], [(price, -1)]))
+        kept = len(book._asks.sizes)
+        assert kept == len(book._asks.ranks) <= 100, "a few may stay, for they may come back"
+        assert len(book) == 3
+    assert book.asks == (Level(11, 1),)
+    assert book.size(Side.SELL, 4_999) == 0
+    assert book.volume_to(Side.SELL, 4_999) == 1
+    book.apply(update([], [(11, -1), (15, 1)]))
+    assert book.best_ask == Level(15, 1)
