@@ -45,7 +45,7 @@ __all__ = ["Link", "open_link"]
 
 _log = logging.getLogger("o2trio.transport")
 
-_READ_BYTES = 16 * 1024
+_READ_BYTES = 64 * 1024
 _ANSWER_BYTES = 32 * 1024
 """How much of an answer to the handshake is read before it is taken for nonsense."""
 _BODY_CHARACTERS = 200

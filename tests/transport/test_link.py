@@ -863,7 +863,7 @@ class Counting(trio.abc.Stream):
         await self.stream.aclose()
 
 
-async def test_fault_reads_are_of_16_kib_not_4(clock: Clock, network: MemoryNetwork) -> None:
+async def test_fault_reads_are_of_64_kib_not_4(clock: Clock, network: MemoryNetwork) -> None:
     counting = Counting(network.ours)
 
     async def dial(host: str, port: int) -> trio.abc.Stream:
@@ -873,7 +873,7 @@ async def test_fault_reads_are_of_16_kib_not_4(clock: Clock, network: MemoryNetw
     async with linked(network) as (link, peer):
         await peer.send(TextMessage(data="x"))
         assert await link.receive() == "x"
-    assert counting.asked == {16 * 1024}
+    assert counting.asked == {64 * 1024}
 
 
 async def test_the_stream_below_passes_the_rest_through(clock: Clock, network: MemoryNetwork) -> None:
