@@ -108,18 +108,17 @@ class Port:
         except DecodeError as problem:
             self._undecodable(problem, message)
             return False
-        route = _ROUTES.get(frame.kind)
+        kind, market_id, update = frame
+        route = _ROUTES.get(kind)
         if route is None:
-            _CONTROL[frame.kind](self, frame, message)
+            _CONTROL[kind](self, frame, message)
             return False
-        slot = Slot(route[0], frame.market_id)
+        slot, event = (route[0], market_id), route[1]
         topic = self.slots.get(slot)
-        update = frame.body
         if topic is None or update is None or isinstance(update, ErrorBody):
             self.unrouted += 1
             return False
-        former = self._former.get(slot)
-        if former:
+        if self._former and (former := self._former.get(slot)):
             # What comes before the request is read may be the rest of an older subscription, after which
             # something would be missing.
             early = not (topic.is_confirmed or topic.behaviour.starts_with_snapshot)
@@ -128,10 +127,11 @@ class Port:
                 self.unrouted += 1
                 return False
         # What comes before the snapshot answers an older request of the same slot.
-        if route[1] is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
+        if event is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
             topic.answered = True
-            topic.confirmed()
-        topic.handle(route[1], update)
+            if not topic.is_confirmed:
+                topic.confirmed()
+        topic.handle(event, update)
         return topic.audience.is_crowded
 
     def next_outgoing(self) -> tuple[str, Topic | None] | None:

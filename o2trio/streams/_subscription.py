@@ -123,7 +123,7 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
                 await trio.lowlevel.checkpoint()
                 raise trio.ClosedResourceError if self._closed else mailbox.failure()
             await mailbox.arrived.park()
-        return self._pop()
+        return self._pop() if self._raise_gaps else mailbox.pop()
 
     def receive_nowait(self) -> T_co:
         """Return the next item if there is one.

@@ -30,6 +30,9 @@ __all__ = ["Topic"]
 
 _log = logging.getLogger("o2trio.streams")
 
+_set = object.__setattr__
+"""Sets what is frozen, in an update that was made a moment ago and that nobody else holds yet."""
+
 
 class Topic:
     """One server subscription.
@@ -41,6 +44,7 @@ class Topic:
       audience: its consumers.
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
+      is_confirmed: whether the server is known to have read its last request.
       sent_at: when its last request was written, or None.
       fence: the number of the heartbeat that followed its last request.
       memory: the latest orders, balances or nonces, for a topic of those.
@@ -56,7 +60,7 @@ class Topic:
         self.epoch = 0
         self.audience = Audience()
         self.port = port
-        self.answered = False
+        self.answered = self.is_confirmed = False
         self.sent_at: float | None = None
         self.fence = 0
         limit = host.options.conflation_limit
@@ -73,7 +77,6 @@ class Topic:
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
         self._learning = False
-        self._confirmed = False
         self._broken_since = 0.0
         self._reason = ""
         self._was_live = False
@@ -91,9 +94,8 @@ class Topic:
 
     def handle(self, event: Event, update: AnyUpdate | None = None, reason: str = "") -> None:
         """Take one step of the table."""
-        step = self._table[self.state, event]
-        self.state = step.state
-        _ACTIONS[step.action](self, update, reason)
+        self.state, action = self._table[self.state, event]
+        _ACTIONS[action](self, update, reason)
         if self.state is State.CLOSED:
             self.port.release(self)
 
@@ -109,7 +111,7 @@ class Topic:
             among = audience.members
         audience.add(mailbox, among)
         self.handle(Event.JOIN)
-        if wants_seed and self._confirmed:
+        if wants_seed and self.is_confirmed:
             self._learn()
 
     def leave(self, mailbox: Mailbox[AnyUpdate]) -> None:
@@ -132,7 +134,7 @@ class Topic:
         request = self._requests
         self._host.call_later(
             self._host.options.confirm_timeout,
-            lambda: self._unconfirmed() if request == self._requests and not self._confirmed else None,
+            lambda: self._unconfirmed() if request == self._requests and not self.is_confirmed else None,
         )
         if self.state is State.REPAIRING or not self.port.had(self.key.slot):
             self._begin()
@@ -141,11 +143,6 @@ class Topic:
         """Let the consumers go on: what comes from now on is theirs."""
         self.audience.open()
         self.handle(Event.SENT)
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether the server is known to have read the last request."""
-        return self._confirmed
 
     def answered_up_to(self, pongs: int) -> None:
         """Note that the server has read everything up to the heartbeat of this number."""
@@ -157,9 +154,9 @@ class Topic:
 
     def confirmed(self) -> None:
         """Note that the server has read the request: from now on nothing happens unseen."""
-        if self.sent_at is None or self._confirmed:
+        if self.sent_at is None or self.is_confirmed:
             return
-        self._confirmed = True
+        self.is_confirmed = True
         if self.state is State.REPAIRING:
             self.handle(Event.CONFIRMED)
             return
@@ -214,9 +211,10 @@ class Topic:
         wanted = self.wants_repair(epoch)
         if wanted and trades:
             assert self.key.market_id is not None
-            self._delivered(
-                TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
-            )
+            update = TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
+            now = self._host.now()
+            if self._admit(update, now):
+                self.audience.push(update, self, now)
         return wanted
 
     def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
@@ -295,7 +293,7 @@ class Topic:
 
     def _subscribe(self, update: AnyUpdate | None, reason: str) -> None:
         self._requests += 1
-        self.answered = self._confirmed = self._assumed = False
+        self.answered = self.is_confirmed = self._assumed = False
         self.sent_at = None
         self.port.subscribe(self)
 
@@ -307,17 +305,23 @@ class Topic:
         self.port.unsubscribe(self)
 
     def _load(self, update: AnyUpdate | None, reason: str) -> None:
-        if self._delivered(update):
+        if self._deliver(update, reason):
             self._was_live = True
             self.audience.open()
             self._restored(complete=True)
 
-    def _deliver(self, update: AnyUpdate | None, reason: str) -> None:
-        self._delivered(update)
+    def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
+        """Take in and hand out a message; return False if it broke the book."""
+        assert update is not None
+        now = self.port.heard_at
+        if not self._admit(update, now):
+            return False
+        self.audience.push(update, self, now)
+        return True
 
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:
         assert update is not None
-        self._stamp(update)
+        _set(update, "epoch", self.epoch)
         self.held.append(update)
         if len(self.held) > self._host.options.buffer_size:
             # Of trades only the newest are kept: the repair reads on until it reaches those.
@@ -365,7 +369,7 @@ class Topic:
             # Breaks that follow each other faster than they can be mended must not starve the consumers.
             self.repaired(self.epoch, [], problem="one break followed the other")
             return
-        if self._confirmed:
+        if self.is_confirmed:
             self._repair(update, reason)
 
     def _release(self, update: AnyUpdate | None, reason: str) -> None:
@@ -392,46 +396,35 @@ class Topic:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _stamp(self, update: AnyUpdate) -> None:
-        # The update was made for this topic a moment ago and nobody else holds it yet.
-        object.__setattr__(update, "epoch", self.epoch)
-        if isinstance(update, DepthUpdate):
-            object.__setattr__(update, "precision", self.key.precision)
-
     def _hand_out(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
-        admitted = [update for update in updates if self._admit(update)]
-        self.audience.burst(admitted, self, self._host.now())
+        now = self._host.now()
+        admitted = [update for update in updates if self._admit(update, now)]
+        self.audience.burst(admitted, self, now)
 
-    def _delivered(self, update: AnyUpdate | None) -> bool:
-        """Apply and hand out `update`; return False if it broke the book."""
-        assert update is not None
-        state = self.state
-        if self._admit(update):
-            self.audience.push(update, self, self.last_item_time)
-        return self.state is state
-
-    def _admit(self, update: AnyUpdate) -> bool:
+    def _admit(self, update: AnyUpdate, now: float) -> bool:
         """Take in what `update` says; return False if there is nothing in it to deliver."""
-        self._stamp(update)
+        _set(update, "epoch", self.epoch)
         if self._book is not None and isinstance(update, DepthUpdate):
+            _set(update, "precision", self.key.precision)
             try:
                 self._book.apply(update)
             except BookInconsistent as problem:
                 self.handle(Event.BREAK, reason=str(problem))
                 return False
         elif self.key.kind is Kind.DEPTH_VIEW:
+            _set(update, "precision", self.key.precision)
             self._view = update
         elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
             fresh = self.ledger.fresh(update.trades)
             if not fresh:
                 return False
-            object.__setattr__(update, "trades", fresh)
+            _set(update, "trades", fresh)
         elif self.memory is not None:
             self.memory.note(update, keep_all=self._learning)
         self.items += 1
         self._stale = False
-        self.last_item_time = self._host.now()
+        self.last_item_time = now
         return True
 
     def _learn(self) -> None:
@@ -510,7 +503,7 @@ class Topic:
 
 _MENDING = frozenset({State.OFFLINE, State.REPAIRING})
 
-_ACTIONS: dict[Action, Callable[[Topic, AnyUpdate | None, str], None]] = {
+_ACTIONS: dict[Action, Callable[[Topic, AnyUpdate | None, str], object]] = {
     Action.NOTHING: Topic._nothing,
     Action.IGNORE: Topic._nothing,
     Action.END: Topic._nothing,

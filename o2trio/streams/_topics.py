@@ -7,7 +7,7 @@ one of per socket; the same slot routes inbound frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, cast
+from typing import TypeAlias, cast
 
 import attrs
 
@@ -32,11 +32,8 @@ MAX_IDENTITIES = 10
 """Identities that one subscription may name; a limit of the exchange."""
 
 
-class Slot(NamedTuple):
-    """What the server keeps one subscription of per socket, and where a frame of that socket belongs."""
-
-    kind: Kind
-    market_id: Id | None
+Slot: TypeAlias = tuple[Kind, Id | None]
+"""What the server keeps one subscription of per socket, and where a frame of that socket belongs."""
 
 
 @attrs.frozen(slots=True, cache_hash=True)
@@ -60,7 +57,7 @@ class TopicKey:
     @property
     def slot(self) -> Slot:
         """The slot that the topic takes on its socket."""
-        return Slot(self.kind, self.market_id)
+        return self.kind, self.market_id
 
     def subscribe_frame(self) -> str:
         """Return the request that starts the subscription."""

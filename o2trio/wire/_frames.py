@@ -17,6 +17,8 @@ AnyUpdate = DepthUpdate | TradeUpdate | OrderUpdate | BalanceUpdate | NonceUpdat
 class FrameKind(Enum):
     """The kinds of inbound frames."""
 
+    __hash__ = object.__hash__  # as of ``Kind``
+
     DEPTH_SNAPSHOT = "subscribe_depth"
     DEPTH_UPDATE = "subscribe_depth_update"
     DEPTH_VIEW = "subscribe_depth_view"

@@ -22,6 +22,9 @@ PONG = "PONG"
 class Kind(Enum):
     """The kinds of server subscriptions; the value is the word in the wire's actions."""
 
+    # By identity, as members are equal; Enum hashes their names anew for each look-up.
+    __hash__ = object.__hash__
+
     DEPTH = "depth"
     DEPTH_VIEW = "depth_view"
     TRADES = "trades"

@@ -203,14 +203,15 @@ async def test_recoveries_are_those_that_happened(autojump_clock: MockClock) -> 
 async def test_an_epoch_that_no_break_began_is_found(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stamp = Topic._stamp
+    admit = Topic._admit
 
-    def ahead(self: Topic, update: Any) -> None:
-        stamp(self, update)
+    def ahead(self: Topic, update: Any, now: float) -> bool:
+        admitted = admit(self, update, now)
         object.__setattr__(update, "epoch", self.epoch + 1)
+        return admitted
 
     def wrong(world: World) -> None:
-        monkeypatch.setattr(Topic, "_stamp", ahead)
+        monkeypatch.setattr(Topic, "_admit", ahead)
 
     marked = dict.fromkeys(MANNERS, Promise.MARKED.value)
     assert await _complaints(trades, wrong) == marked
