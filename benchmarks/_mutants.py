@@ -176,8 +176,8 @@ _STREAMS = (
         "epoch-wrong",
         "items carry the epoch before the break",
         _TOPIC,
-        'object.__setattr__(update, "epoch", self.epoch)',
-        'object.__setattr__(update, "epoch", max(self.epoch - 1, 0))',
+        '_set(update, "epoch", self.epoch)\n        if self._book',
+        '_set(update, "epoch", max(self.epoch - 1, 0))\n        if self._book',
     ),
     Mutant(
         "mark-left-out",
@@ -233,24 +233,25 @@ _STREAMS = (
 _BOOKS = (
     Mutant(
         "level-zero",
-        "levels of size 0 stay in the book",
+        "levels of size 0 are told of",
         _BOOK,
-        "                del sizes[price]\n                del ranks[bisect_left(ranks, sign * price)]\n",
-        "                sizes[price] = 0\n",
+        "islice(filter(sizes.get, prices), count)",
+        "islice(prices, count)",
     ),
     Mutant(
         "asks-forgotten",
         "changes of the asks are checked, but not stored",
         _BOOK,
-        "        asks.store(ask_sums)\n",
-        "",
+        "bids.add(changes.bids), asks.add(changes.asks)",
+        "bids.add(changes.bids), len(changes.asks)",
     ),
     Mutant(
         "snapshot-added",
         "a snapshot is added to the book that was there",
         _BOOK,
-        "self._bids.load(bids)\n        self._asks.load(asks)",
-        "self._bids.load(self._bids.sizes | bids)\n        self._asks.load(self._asks.sizes | asks)",
+        "        bid_ranks, ask_ranks =",
+        "        bids, asks = self._bids.sizes | bids, self._asks.sizes | asks\n"
+        "        bid_ranks, ask_ranks =",
     ),
 )
 
@@ -318,6 +319,13 @@ _CONNECTIONS = (
         _LINK,
         "            if not opened:\n                await trio.aclose_forcefully(wire)\n",
         "            pass\n",
+    ),
+    Mutant(
+        "turn-forgets",
+        "what was read, but not yet looked at when others get their turn, is forgotten",
+        "transport/_engine.py",
+        "self.unread, self._missing = bytes(buffer), 0",
+        "self._missing = 0",
     ),
 )
 

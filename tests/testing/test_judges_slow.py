@@ -86,8 +86,9 @@ def _stall(patch: pytest.MonkeyPatch, seconds: float) -> None:
     push, until = Mailbox.push, trio.current_time() + seconds
     kept: list[Any] = []
 
-    def late(self: Any, item: Any, source: Any, now: float) -> None:
+    def late(self: Any, item: Any, source: Any, now: float) -> bool:
         kept.append((self, item, source))
+        return False
 
     async def release() -> None:
         await trio.sleep_until(until)
