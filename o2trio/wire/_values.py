@@ -132,7 +132,9 @@ def read_decimal(value: object, _type: object) -> Decimal:
         return value
     if type(value) is int:
         return Decimal(I128(value, int))
-    return decimal(read_text(value, str))
+    if type(value) is str:
+        return decimal(value)
+    raise ValueError(f"expected a decimal number, not {show(value)}")
 
 
 def read_text(value: object, _type: object) -> str:
