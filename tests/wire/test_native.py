@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -156,6 +157,35 @@ def spread(**fields: object) -> str:
     changes = {"buys": [{"price": "1", "quantity": "2"}], "sells": []}
     message = {"action": "subscribe_depth_update", "changes": changes, "market_id": "11" * 32}
     return json.dumps(message | fields)
+
+
+ACTIONS = ("depth", "depth_update", "depth_view", "trades", "orders", "balances", "nonce", "x")
+
+
+@pytest.mark.parametrize("message", SAMPLES)
+def test_the_roads_agree_about_a_second_action(message: dict[str, Any]) -> None:
+    found = [(json.dumps(name), json.dumps(entry)) for name, entry in message.items()]
+    for action in ACTIONS:
+        for name, first in itertools.product(('"action"', r'"\u0061ction"'), ("s", r"\u0073")):
+            second = (name, f'"{first}ubscribe_{action}"')
+            agree(members([second, *found]))
+            agree(members([*found, second]))
+
+
+UNREAD = (
+    *(r'"\ud800"', r'"\ud800\u0041"', r'{"\ud800": 1}', r'"\q"', r'"\u12"', '"\1"', '"\n"', '"', "", "nul"),
+    *("True", "NaN", "-Infinity", "01", "-00", "1.", ".5", "1e", "1e+", "-", "+1", "0x1", "1_0", "1.5.5"),
+    *("[1,]", "[1 2]", "[1}", '{"a": 1,}', '{"a"}', "{1: 2}", '{"a": 01}', "1//", "\f1", "\xa01"),
+)
+"""What is no JSON, or hardly; a decoder that skips what nobody reads may not notice."""
+
+
+@pytest.mark.parametrize("junk", UNREAD)
+def test_the_roads_agree_about_junk_that_nobody_reads(junk: str) -> None:
+    for text in (spread(x="?"), spread().replace('"2"', '"2", "x": "?"')):
+        agree(text.replace('"?"', junk))
+        agree(text.replace('"x"', junk))
+        agree(text + junk)
 
 
 def test_the_largest_numbers_agree() -> None:
