@@ -242,8 +242,8 @@ _BOOKS = (
         "asks-forgotten",
         "changes of the asks are checked, but not stored",
         _BOOK,
-        "bids.add(changes.bids), asks.add(changes.asks)",
-        "bids.add(changes.bids), len(changes.asks)",
+        "bid_side.add(bids), ask_side.add(asks)",
+        "bid_side.add(bids), len(asks)",
     ),
     Mutant(
         "snapshot-added",

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from fractions import Fraction
 from itertools import islice
 from operator import length_hint, neg
+from typing import NoReturn
 
 from .._errors import BookInconsistent, InvalidRequest
 from ..models import DepthChanges, DepthUpdate, Level, Origin, Side
@@ -70,56 +71,37 @@ class _BookSide:
         return None
 
     def add(self, changes: tuple[Level, ...]) -> int:
-        """Add differences one by one, up to one that would make a size negative; return how many it were.
-
-        This is the fast way: it only fails to see that differences of a price named twice may fit as a sum.
-        """
+        """Add differences one by one, up to one that does not fit; return how many were added."""
         sizes, ranks = self.sizes, self.ranks
         size_at = sizes.get
         rest = iter(changes)
-        for level in rest:
-            price = level.price
-            known = size_at(price)
-            if known is None:
-                size = level.quantity
-                if size > 0:
-                    self._insert(price, size)
-                elif size:
+        try:
+            for level in rest:
+                price = level.price
+                known = size_at(price)
+                if known is not None:
+                    size = known + level.quantity
+                    if size < 0:
+                        break
+                    sizes[price] = size
+                elif level.quantity > 0:
+                    self._insert(price, level.quantity)
+                elif level.quantity:
                     break
-            elif (size := known + level.quantity) >= 0:
-                sizes[price] = size
             else:
-                break
-        else:
-            if ranks and not sizes[self.sign * ranks[-1]]:
-                self.settle()
-            return len(changes)
+                if ranks and not sizes[self.sign * ranks[-1]]:
+                    self._settle()
+                return len(changes)
+        except TypeError:
+            pass  # A level of something else than integers fits nowhere.
         return len(changes) - length_hint(rest) - 1
 
-    def sums(self, changes: tuple[Level, ...]) -> dict[int, int]:
-        """Return the new size of each changed level, without changing anything.
+    def refuse(self, change: Level) -> NoReturn:
+        """Tell why `change` was not added."""
+        size = self.sizes.get(change.price, 0) + change.quantity
+        raise BookInconsistent(f"the size at price {change.price} would become {size}")
 
-        A price that is named several times counts with the sum of its differences.
-        """
-        sums: dict[int, int] = {}
-        sizes = self.sizes
-        for level in changes:
-            price = level.price
-            sums[price] = (sums[price] if price in sums else sizes.get(price, 0)) + level.quantity
-        for price, size in sums.items():
-            if size < 0:
-                raise BookInconsistent(f"the size at price {price} would become {size}")
-        return sums
-
-    def store(self, sums: dict[int, int]) -> None:
-        for price, size in sums.items():
-            if price in self.sizes:
-                self.sizes[price] = size
-            elif size:
-                self._insert(price, size)
-        self.settle()
-
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Take empty levels away from the front, so that the best one is none of them."""
         sizes, ranks, sign = self.sizes, self.ranks, self.sign
         while ranks and not sizes[sign * ranks[-1]]:
@@ -257,14 +239,13 @@ class DepthBook(ReadOnlyBook):
         if update.origin is _SNAPSHOT:
             self._load(changes)
             return
-        bids, asks = self._bids, self._asks
-        bids_done, asks_done = bids.add(changes.bids), asks.add(changes.asks)
-        if bids_done == len(changes.bids) and asks_done == len(changes.asks) and not self._is_crossed():
+        try:
+            self._add(changes.bids, changes.asks)
+        except BookInconsistent:
+            pass  # Perhaps only because a price is named several times: what counts is the sum.
+        else:
             return
-        # Back to where it was: what is wrong, if anything, is told the careful way.
-        bids.store(bids.sums(_negated(changes.bids[:bids_done])))
-        asks.store(asks.sums(_negated(changes.asks[:asks_done])))
-        self._change(changes)
+        self._add(_summed(changes.bids), _summed(changes.asks))
 
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
@@ -275,26 +256,38 @@ class DepthBook(ReadOnlyBook):
             sides.append(sizes)
         bids, asks = sides
         bid_ranks, ask_ranks = sorted(bids), sorted(map(neg, asks))
-        if bid_ranks and ask_ranks and bid_ranks[-1] > -ask_ranks[-1]:
-            raise BookInconsistent(f"a snapshot is crossed: bid {bid_ranks[-1]} above ask {-ask_ranks[-1]}")
+        _check_uncrossed("a snapshot is", bid_ranks, ask_ranks)
         self._bids.load(bids, bid_ranks)
         self._asks.load(asks, ask_ranks)
 
-    def _is_crossed(self) -> bool:
-        bids, asks = self._bids.ranks, self._asks.ranks
-        return bool(bids and asks) and bids[-1] > -asks[-1]
+    def _add(self, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> None:
+        """Add differences one by one, or leave the book as it was and raise an error."""
+        bid_side, ask_side = self._bids, self._asks
+        bids_done, asks_done = bid_side.add(bids), ask_side.add(asks)
+        try:
+            if bids_done < len(bids):
+                bid_side.refuse(bids[bids_done])
+            if asks_done < len(asks):
+                ask_side.refuse(asks[asks_done])
+            _check_uncrossed("the book would be", bid_side.ranks, ask_side.ranks)
+        except (BookInconsistent, TypeError):
+            bid_side.add(_undoing(bids[:bids_done]))
+            ask_side.add(_undoing(asks[:asks_done]))
+            raise
 
-    def _change(self, changes: DepthChanges) -> None:
-        bids, asks = self._bids, self._asks
-        bid_sums, ask_sums = bids.sums(changes.bids), asks.sums(changes.asks)
-        bids.store(bid_sums)
-        asks.store(ask_sums)
-        if self._is_crossed():
-            crossed = f"crossed: bid {bids.ranks[-1]} above ask {-asks.ranks[-1]}"
-            bids.store(bids.sums(_negated(changes.bids)))
-            asks.store(asks.sums(_negated(changes.asks)))
-            raise BookInconsistent(f"the book would be {crossed}")
+
+def _check_uncrossed(what: str, bid_ranks: list[int], ask_ranks: list[int]) -> None:
+    if bid_ranks and ask_ranks and bid_ranks[-1] > -ask_ranks[-1]:
+        raise BookInconsistent(f"{what} crossed: bid {bid_ranks[-1]} above ask {-ask_ranks[-1]}")
 
 
-def _negated(changes: tuple[Level, ...]) -> tuple[Level, ...]:
-    return tuple(Level(level.price, -level.quantity) for level in changes)
+def _undoing(changes: tuple[Level, ...]) -> tuple[Level, ...]:
+    return tuple(Level(level.price, -level.quantity) for level in reversed(changes))
+
+
+def _summed(changes: tuple[Level, ...]) -> tuple[Level, ...]:
+    """Return each price once, with the sum of its differences."""
+    sums: dict[int, int] = {}
+    for level in changes:
+        sums[level.price] = sums.get(level.price, 0) + level.quantity
+    return tuple(Level(price, quantity) for price, quantity in sums.items())

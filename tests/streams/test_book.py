@@ -115,6 +115,18 @@ def test_what_does_not_fit_changes_nothing(bad: DepthUpdate, words: str) -> None
     check(book, ({10: 5}, {20: 5}))
 
 
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("wrong", [(11, None), (11, "2"), (None, 2), ("11", 2), ([], 2)])
+def test_a_level_of_something_else_than_integers_changes_nothing(side: int, wrong: tuple[Any, Any]) -> None:
+    book = DepthBook()
+    book.apply(update([(10, 5)], [(20, 5)], whole=True))
+    changes = [[(10, -5), (9, 1)], [(20, -5), (21, 1)]]
+    changes[side].append(wrong)
+    with pytest.raises((BookInconsistent, TypeError)):
+        book.apply(update(*changes))
+    check(book, ({10: 5}, {20: 5}))
+
+
 def test_differences_of_one_price_add_up_within_a_message() -> None:
     # Two fine prices may fall into one coarse bucket; the order in which they are named means nothing.
     book = DepthBook()
