@@ -108,6 +108,14 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
             and the buffer is empty; so says every further call.
           StreamGap: something is missing here, and the stream was made with ``on_gap="raise"``; it goes on.
         """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            raise trio.EndOfChannel from None
+
+    async def __anext__(self) -> T_co:
+        """Do as :meth:`receive`, but end the loop where that raises ``trio.EndOfChannel``."""
+        # This is the direct way, and receive() the detour, because items mostly come in loops.
         if not self._started:
             await self._start()
         mailbox = self._mailbox
@@ -121,7 +129,9 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
             self._turn = 0
             if self._closed or mailbox.ended:
                 await trio.lowlevel.checkpoint()
-                raise trio.ClosedResourceError if self._closed else mailbox.failure()
+                if self._closed:
+                    raise trio.ClosedResourceError
+                raise mailbox.failure() if mailbox.failed else StopAsyncIteration
             await mailbox.arrived.park()
         return self._pop() if self._raise_gaps else mailbox.pop()
 
@@ -227,10 +237,7 @@ class _Batches(Generic[T_co]):
         return self
 
     async def __anext__(self) -> list[T_co]:
-        try:
-            batch = [await self._subscription.receive()]
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
+        batch = [await self._subscription.__anext__()]
         mailbox = self._mailbox
         # A gap that is to be raised begins the next batch, so that nothing of this one is lost.
         if not self._raise_gaps:
