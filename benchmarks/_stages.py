@@ -280,7 +280,7 @@ async def _receive(count: int) -> AsyncGenerator[Work]:
 
         async def work() -> None:
             for _ in range(count):
-                await subscription.receive()
+                await anext(subscription)
 
         yield work
 

@@ -212,9 +212,7 @@ class Topic:
         if wanted and trades:
             assert self.key.market_id is not None
             update = TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
-            now = self._host.now()
-            if self._admit(update, now):
-                self.audience.push(update, self, now)
+            self._hand_out([update])
         return wanted
 
     def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
