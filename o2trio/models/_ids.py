@@ -49,7 +49,7 @@ def _to_id(value: str) -> Id:
     return normalize_id(value)
 
 
-@attrs.frozen(slots=True, order=True)
+@attrs.frozen(slots=True, order=True, cache_hash=True)
 class Identity:
     """A wallet address or a contract, such as a trading account.
 
