@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from coincurve import PrivateKey, PublicKey
 
-__all__ = ["ORDER", "keccak256", "pack_signature", "public_key", "recover", "sign_digest"]
+__all__ = ["ORDER", "keccak256", "load_key", "pack_signature", "public_key", "recover", "sign_digest"]
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """How many points the curve's group has; a private key is a number from 1 to ``ORDER - 1``."""
@@ -30,17 +30,22 @@ def keccak256(data: bytes) -> bytes:
     return _keccak()(data)
 
 
-def public_key(secret: bytes) -> bytes:
-    """Return the uncompressed public key of a private key: 64 bytes, without the leading 0x04.
+def load_key(secret: bytes) -> PrivateKey:
+    """Return a private key that is ready to sign; to make it takes longer than to sign.
 
     Raises:
       ValueError: not a private key of 32 bytes.
       MissingExtra: the extra ``trade`` is not installed.
     """
-    return _coincurve()[0](secret).public_key.format(compressed=False)[1:]
+    return _coincurve()[0](secret)
 
 
-def sign_digest(secret: bytes, digest: bytes) -> bytes:
+def public_key(key: PrivateKey) -> bytes:
+    """Return the uncompressed public key of a private key: 64 bytes, without the leading 0x04."""
+    return key.public_key.format(compressed=False)[1:]
+
+
+def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
     """Sign 32 bytes as they are, without hashing them again.
 
     The same key and digest always give the same signature (RFC 6979).
@@ -49,10 +54,8 @@ def sign_digest(secret: bytes, digest: bytes) -> bytes:
       64 bytes: r, then s, which is low, with the recovery id in its top bit.
 
     Raises:
-      ValueError: not a private key, or not 32 bytes to sign.
-      MissingExtra: the extra ``trade`` is not installed.
+      ValueError: not 32 bytes to sign.
     """
-    key = _coincurve()[0](secret)
     # coincurve leaves open what its third argument is, which is not used here.
     signature = key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
     return pack_signature(signature[:64], signature[64])

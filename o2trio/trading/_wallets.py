@@ -14,7 +14,7 @@ import trio
 
 from .._errors import InvalidRequest
 from ..models import Id, Identity
-from ._curve import ORDER, keccak256, public_key, sign_digest
+from ._curve import ORDER, keccak256, load_key, public_key, sign_digest
 from ._signers import SignerKind, SigningRequest, address_of
 
 __all__ = ["EvmWallet", "FuelWallet"]
@@ -25,13 +25,13 @@ _KEY = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})")
 class _Wallet:
     """One private key and its address."""
 
-    __slots__ = ("__weakref__", "_address", "_secret")
+    __slots__ = ("__weakref__", "_address", "_key")
 
     _kind: SignerKind
 
     def __init__(self, key: str | bytes) -> None:
-        self._secret = _secret_of(key)
-        self._address = address_of(self._kind, public_key(self._secret))
+        self._key = load_key(_secret_of(key))
+        self._address = address_of(self._kind, public_key(self._key))
 
     @classmethod
     def generate(cls) -> Self:
@@ -76,11 +76,11 @@ class _Wallet:
         A checkpoint; if it is cancelled, nothing was signed.
         """
         await trio.lowlevel.checkpoint()
-        return sign_digest(self._secret, request.digest)
+        return sign_digest(self._key, request.digest)
 
     def export_key(self) -> str:
         """Return the private key as ``0x`` and 64 hexadecimal digits: whoever sees it owns the funds."""
-        return "0x" + self._secret.hex()
+        return "0x" + self._key.secret.hex()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._address})"

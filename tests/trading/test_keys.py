@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from o2trio._trading_errors import SignerFailed
 from o2trio.models import Id, Identity
-from o2trio.trading._curve import ORDER, pack_signature, public_key, recover, sign_digest
+from o2trio.trading import _curve
+from o2trio.trading._curve import ORDER, load_key, pack_signature, public_key, recover, sign_digest
 from o2trio.trading._signers import (
     Signer,
     SignerKind,
@@ -60,7 +61,7 @@ def test_every_vector_of_keys_is_run() -> None:
 @pytest.mark.parametrize("entry", VECTORS["wallets"], ids=lambda entry: entry["key"])
 def test_addresses(entry: Any) -> None:
     secret = bytes.fromhex(entry["private_key"][2:])
-    public = public_key(secret)
+    public = public_key(load_key(secret))
     assert "0x04" + public.hex() == entry["public_key_uncompressed"]
     assert f"0x0{2 + public[63] % 2}{public[:32].hex()}" == entry["public_key_compressed"]
     assert address_of(SignerKind.FUEL, public) == entry["fuel_b256_address"]
@@ -72,6 +73,16 @@ def test_addresses(entry: Any) -> None:
     assert evm.identity == Identity.address(entry["evm_b256_address"])
     assert evm.checksum_address.lower() == entry["evm_address_lowercase"]
     assert fuel.export_key() == evm.export_key() == entry["private_key"]
+
+
+async def test_a_wallet_prepares_its_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wallet = FuelWallet(KEYS["alpha"])
+
+    def again(_secret: bytes) -> NoReturn:
+        raise AssertionError("the public key is computed anew")
+
+    monkeypatch.setattr(_curve._coincurve()[0], "__init__", again)
+    assert await wallet.sign(REQUEST) == await wallet.sign(REQUEST)
 
 
 def test_checksum_of_a_known_address() -> None:
@@ -129,9 +140,9 @@ def parts_of(signature: bytes) -> tuple[int, int, int]:
 
 @given(secrets, digests, kinds)
 def test_every_form_leads_to_the_same_signature(secret: bytes, digest: bytes, kind: SignerKind) -> None:
-    signature = sign_digest(secret, digest)
-    address = address_of(kind, public_key(secret))
-    assert recover(digest, signature) == public_key(secret)
+    signature = sign_digest(load_key(secret), digest)
+    address = address_of(kind, public_key(load_key(secret)))
+    assert recover(digest, signature) == public_key(load_key(secret))
     r, s, recovery_id = parts_of(signature)
     assert s <= ORDER // 2
     der = PrivateKey(secret).sign(digest, hasher=None)
@@ -146,12 +157,12 @@ def test_every_form_leads_to_the_same_signature(secret: bytes, digest: bytes, ki
 
 @given(secrets, digests, kinds, st.integers(0, 511))
 def test_one_flipped_bit_is_another_signer(secret: bytes, digest: bytes, kind: SignerKind, bit: int) -> None:
-    signature = int.from_bytes(sign_digest(secret, digest), "big") ^ 1 << bit
+    signature = int.from_bytes(sign_digest(load_key(secret), digest), "big") ^ 1 << bit
     try:
         found = recover_address(kind, digest, signature.to_bytes(64, "big"))
     except ValueError:
         return
-    assert found != address_of(kind, public_key(secret))
+    assert found != address_of(kind, public_key(load_key(secret)))
 
 
 @given(st.binary(max_size=80))
@@ -160,7 +171,7 @@ def test_any_bytes_as_der_are_refused(data: bytes) -> None:
         compact_from_der(data, DIGEST, Id("0x" + 64 * "0"), SignerKind.FUEL)
 
 
-GOOD = sign_digest(bytes.fromhex(KEYS["alpha"][2:]), DIGEST)
+GOOD = sign_digest(load_key(bytes.fromhex(KEYS["alpha"][2:])), DIGEST)
 R, S, _ = parts_of(GOOD)
 
 
@@ -200,8 +211,8 @@ OUT_OF_RANGE: list[Callable[[], object]] = [
     lambda: recover(DIGEST, GOOD + b"\0"),
     lambda: recover(DIGEST[1:], GOOD),
     lambda: recover(DIGEST, bytes(64)),
-    lambda: sign_digest(bytes(32), DIGEST),
-    lambda: sign_digest(b"\1" * 32, DIGEST + b"\0"),
+    lambda: load_key(bytes(32)),
+    lambda: sign_digest(load_key(b"\1" * 32), DIGEST + b"\0"),
     lambda: SigningRequest(DIGEST[1:], b"", "test"),
 ]
 
@@ -281,7 +292,7 @@ async def test_cancelling_passes_through_a_signer() -> None:
 
 def _signed_by(key: str, change: Callable[[bytes], object]) -> Callable[[SigningRequest], Awaitable[Any]]:
     async def answer(request: SigningRequest) -> object:
-        return change(sign_digest(bytes.fromhex(KEYS[key][2:]), request.digest))
+        return change(sign_digest(load_key(bytes.fromhex(KEYS[key][2:])), request.digest))
 
     return answer
 
