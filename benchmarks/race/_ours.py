@@ -27,7 +27,7 @@ from o2trio import (
 )
 from o2trio.trading._drafts import actions_draft
 from o2trio.trading._requests import to_action, with_settlements
-from o2trio.trading._signers import signature_of
+from o2trio.trading._signing import signature_of
 from o2trio.trading._tracks import Track
 from o2trio.wire import structure_json
 

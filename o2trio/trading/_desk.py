@@ -25,7 +25,8 @@ from ._actions import Action, CreateOrder
 from ._bytes import ParallelNonce
 from ._ledger import Ledger
 from ._search import NotShown, effect
-from ._signers import Signer, SigningRequest, signature_of
+from ._signers import Signer, SigningRequest
+from ._signing import signature_of
 from ._submission import Submission, Verdict, Withdrawal
 from ._tracks import Lane, SequentialTrack, Track
 

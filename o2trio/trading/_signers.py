@@ -1,6 +1,7 @@
 """Who signs: addresses, digests, compact signatures, and the protocol that external signers implement.
 
-The keys that this library holds itself are in ``_wallets``; what is signed is in ``_bytes`` and ``_typed``.
+The keys that this library holds itself are in ``_wallets``; what is signed is in ``_bytes`` and ``_typed``;
+how a signer is called is in ``_signing``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import attrs
-import trio
 
-from .._trading_errors import SignerFailed
 from ..models import Id, normalize_id
 from ._curve import ORDER, keccak256, pack_signature, recover
 
 __all__ = [
+    "SESSION_ACTIONS",
     "Signer",
     "SignerKind",
     "SigningRequest",
@@ -27,9 +27,12 @@ __all__ = [
     "personal_request",
     "recover_address",
     "session_request",
-    "signature_of",
     "typed_request",
 ]
+
+
+SESSION_ACTIONS = "session actions"
+"""The purpose of what a session key signs; everything else is signed by an owner."""
 
 
 class SignerKind(StrEnum):
@@ -117,7 +120,7 @@ def personal_request(kind: SignerKind, message: bytes, purpose: str) -> SigningR
 
 def session_request(message: bytes) -> SigningRequest:
     """Ask for a session's signature of `message`, which has no prefix."""
-    return SigningRequest(_sha256(message), message, "session actions")
+    return SigningRequest(_sha256(message), message, SESSION_ACTIONS)
 
 
 def typed_request(message: bytes, purpose: str) -> SigningRequest:
@@ -127,40 +130,6 @@ def typed_request(message: bytes, purpose: str) -> SigningRequest:
       MissingExtra: the extra ``trade`` is not installed.
     """
     return SigningRequest(keccak256(message), message, purpose, typed=True)
-
-
-async def signature_of(signer: Signer, request: SigningRequest, seconds: float) -> str:
-    """Have a request signed, and make sure that the signature is one of the signer's address.
-
-    Args:
-      seconds: how long the signer may take.
-
-    Returns:
-      The compact signature as ``0x`` and 128 hexadecimal digits.
-
-    Raises:
-      SignerFailed: the signer raised something, took too long, or returned anything but such a signature.
-      MissingExtra: the extra ``trade`` is not installed.
-    """
-    what = f"signing {request.purpose} with {signer.kind} address {signer.address} failed"
-    try:
-        with trio.fail_after(seconds):
-            signature = await signer.sign(request)
-    except trio.TooSlowError as error:
-        raise SignerFailed(f"{what}: it took longer than {seconds:g} s") from error
-    except Exception as error:  # A signer is foreign code: whatever it raises, nothing was signed.
-        # Its words may tell secrets, so they stay where they are, in the cause.
-        raise SignerFailed(f"{what}: the signer raised {type(error).__name__}") from error
-    if not isinstance(signature, bytes) or len(signature) != 64:
-        got = f"{len(signature)} bytes" if isinstance(signature, bytes) else type(signature).__name__
-        raise SignerFailed(f"{what}: expected a compact signature of 64 bytes, not {got}")
-    try:
-        address = recover_address(signer.kind, request.digest, signature)
-    except ValueError as error:
-        raise SignerFailed(f"{what}: no key makes such a signature") from error
-    if address != signer.address:
-        raise SignerFailed(f"{what}: the signature is one of {address}; was the digest hashed again?")
-    return "0x" + signature.hex()
 
 
 # -- addresses -------------------------------------------------------------------------------------

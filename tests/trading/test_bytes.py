@@ -40,7 +40,8 @@ from o2trio.trading._bytes import (
     withdraw_bytes,
 )
 from o2trio.trading._curve import keccak256
-from o2trio.trading._signers import SignerKind, personal_request, session_request, signature_of
+from o2trio.trading._signers import SignerKind, personal_request, session_request
+from o2trio.trading._signing import signature_of
 from o2trio.trading._tracks import Lane
 from o2trio.trading._typed import withdraw_typed
 from o2trio.trading._wallets import EvmWallet, FuelWallet

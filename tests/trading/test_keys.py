@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from o2trio._trading_errors import SignerFailed
 from o2trio.models import Id, Identity
-from o2trio.trading import _curve
+from o2trio.trading import _curve, _signing, _wallets
 from o2trio.trading._curve import ORDER, load_key, pack_signature, public_key, recover, sign_digest
 from o2trio.trading._signers import (
     Signer,
@@ -31,9 +31,9 @@ from o2trio.trading._signers import (
     personal_request,
     recover_address,
     session_request,
-    signature_of,
     typed_request,
 )
+from o2trio.trading._signing import signature_of
 from o2trio.trading._wallets import EvmWallet, FuelWallet
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "signing_vectors.json").read_text("utf-8"))
@@ -325,9 +325,61 @@ async def test_a_wallet_of_the_other_kind_is_another_address() -> None:
         await signature_of(Remote(fuel.sign, kind=SignerKind.FUEL), REQUEST, 1)
 
 
-async def test_signing_is_a_checkpoint() -> None:
+ACTIONS = session_request(b"message")
+
+
+@pytest.mark.parametrize("request_", [REQUEST, ACTIONS], ids=["owner", "session"])
+async def test_signing_is_a_checkpoint(request_: SigningRequest) -> None:
     for sign in (FuelWallet(KEYS["one"]).sign, partial(signature_of, EvmWallet(KEYS["one"]), seconds=1)):
         with trio.CancelScope() as scope:
             scope.cancel()
-            await sign(REQUEST)
+            await sign(request_)
         assert scope.cancelled_caught
+
+
+# -- whose signatures are checked ------------------------------------------------------------------
+
+
+class Derived(FuelWallet):
+    """Somebody's own class, which may do anything."""
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every signature be wrong in one bit."""
+
+    def sign(key: PrivateKey, digest: bytes) -> bytes:
+        signature = sign_digest(key, digest)
+        return signature[:-1] + bytes([signature[-1] ^ 1])
+
+    monkeypatch.setattr(_wallets, "sign_digest", sign)
+
+
+@pytest.mark.usefixtures("faulty")
+@pytest.mark.parametrize("kind", [FuelWallet, EvmWallet])
+@pytest.mark.parametrize("request_", [REQUEST, typed_request(b"message", "withdraw")], ids=["plain", "typed"])
+async def test_an_owner_never_sends_a_faulty_signature(
+    kind: type[FuelWallet | EvmWallet], request_: SigningRequest
+) -> None:
+    with pytest.raises(SignerFailed, match=r"no key makes|signature is one of"):
+        await signature_of(kind(KEYS["alpha"]), request_, 1)
+
+
+@pytest.mark.usefixtures("faulty")
+async def test_foreign_session_keys_are_checked() -> None:
+    signers: list[Signer] = [Derived(KEYS["alpha"]), Remote(EvmWallet(KEYS["alpha"]).sign)]
+    for signer in signers:
+        with pytest.raises(SignerFailed, match=r"no key makes|signature is one of"):
+            await signature_of(signer, ACTIONS, 1)
+
+
+async def test_a_wallet_as_session_key_signs_without_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    wallet = FuelWallet(KEYS["alpha"])
+    signature = await signature_of(wallet, ACTIONS, 1)
+    assert recover_address(SignerKind.FUEL, ACTIONS.digest, bytes.fromhex(signature[2:])) == wallet.address
+
+    def unwanted(*_: object) -> NoReturn:
+        raise AssertionError("recovering takes longer than signing")
+
+    monkeypatch.setattr(_signing, "recover_address", unwanted)
+    assert await signature_of(wallet, ACTIONS, 1) == signature
