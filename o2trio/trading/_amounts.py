@@ -73,15 +73,18 @@ def check_order(market: Market, price: int, quantity: int) -> None:
       InvalidRequest: the contract would refuse it. The message begins with the contract's own name for
         the error and, where only the quantity is wrong, tells the nearest one that is right.
     """
-    order = f"{format_quantity(market, quantity)} at {format_price(market, price)} on {market.pair}"
+
+    def order() -> str:
+        return f"{format_quantity(market, quantity)} at {format_price(market, price)} on {market.pair}"
+
     if price <= 0 or quantity <= 0:
-        raise InvalidRequest(f"InvalidOrderArgs: price and quantity must be positive: {order}")
+        raise InvalidRequest(f"InvalidOrderArgs: price and quantity must be positive: {order()}")
     if price >= U64:
-        raise InvalidRequest(f"InvalidOrderArgs: the price does not fit into 64 bits: {order}")
+        raise InvalidRequest(f"InvalidOrderArgs: the price does not fit into 64 bits: {order()}")
     if price % market.price_step:
         below = price - price % market.price_step
         near = " and ".join(format_price(market, p) for p in (below, below + market.price_step))
-        raise InvalidRequest(f"PricePrecision: the price lies between the permitted {near}: {order}")
+        raise InvalidRequest(f"PricePrecision: the price lies between the permitted {near}: {order()}")
     problem = _quantity_problem(market, price, quantity)
     if problem is not None:
         near_by = nearest_quantity(market, price, quantity)
@@ -90,7 +93,7 @@ def check_order(market: Market, price: int, quantity: int) -> None:
             if near_by is None
             else f"the nearest valid quantity is {format_quantity(market, near_by)} ({near_by} chain units)"
         )
-        raise InvalidRequest(f"{problem}: {order}; {advice}")
+        raise InvalidRequest(f"{problem}: {order()}; {advice}")
 
 
 def format_price(market: Market, price: int) -> str:

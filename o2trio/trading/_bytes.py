@@ -7,6 +7,7 @@ range here, before anything is signed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import attrs
 
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 _NO_ASSET = Id("0x" + 64 * "0")
-_GAS = 2**64 - 1  # The server sets the real limit.
+_GAS = 8 * b"\xff"  # The server sets the real limit.
 
 _ORDER_TYPES: dict[str, tuple[int, tuple[str, ...]]] = {
     "Limit": (0, ("price", "timestamp")),
@@ -58,7 +59,8 @@ def u64(value: int, name: str = "number") -> bytes:
     Raises:
       InvalidRequest: it does not fit; the message calls it `name`.
     """
-    return _unsigned(value, 64, name)
+    _in_range(value, 2**64, name)
+    return value.to_bytes(8, "big")
 
 
 def u256(value: int, name: str = "number") -> bytes:
@@ -67,7 +69,8 @@ def u256(value: int, name: str = "number") -> bytes:
     Raises:
       InvalidRequest: it does not fit; the message calls it `name`.
     """
-    return _unsigned(value, 256, name)
+    _in_range(value, 2**256, name)
+    return value.to_bytes(32, "big")
 
 
 def id_bytes(id: str, name: str = "id") -> bytes:
@@ -92,6 +95,7 @@ def option_bytes(data: bytes | None) -> bytes:
     return u64(0) if data is None else u64(1) + _sized(data)
 
 
+@cache
 def selector(name: str) -> bytes:
     """Return what selects a function: the length of its name and the name, not a hash."""
     return _sized(name.encode("ascii"))
@@ -254,7 +258,7 @@ def _call_bytes(call: Call) -> bytes:
         + _sized(selector(call.function))
         + u64(call.amount, f"amount of {call.function}")
         + id_bytes(call.asset_id, "asset_id")
-        + u64(_GAS)
+        + _GAS
         + option_bytes(call.data)
     )
 
@@ -303,15 +307,10 @@ class ParallelNonce:
         return cls(packed >> 168, packed >> 136 & 2**32 - 1, packed >> 8 & 2**128 - 1, packed & 0xFF)
 
 
-def _unsigned(value: int, bits: int, name: str) -> bytes:
-    _in_range(value, 2**bits, name)
-    return value.to_bytes(bits // 8, "big")
-
-
 def _in_range(value: int, bound: int, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
         raise InvalidRequest(f"{name} must be an integer from 0 to {bound - 1}, not {value!r:.100}")
 
 
 def _sized(data: bytes) -> bytes:
-    return u64(len(data)) + data
+    return len(data).to_bytes(8, "big") + data

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import example, given
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from o2trio._errors import InvalidRequest
 from o2trio.models import Asset, Market, Rounding, Side
+from o2trio.trading import _amounts
 from o2trio.trading._amounts import (
     U64,
     adjust_quantity,
@@ -186,6 +187,15 @@ def test_a_refused_order_tells_why_and_what_would_do(
     advised = re.search(r"\((\d+) chain units\)$", str(caught.value))
     if advised:
         check_order(market, price, int(advised[1]))
+
+
+def test_a_good_order_is_not_put_into_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_: object) -> NoReturn:
+        raise AssertionError("nobody reads it")
+
+    for name in ("format_price", "format_quantity"):
+        monkeypatch.setattr(_amounts, name, unwanted)
+    check_order(M1, 25_100, 39_850_000_000)
 
 
 def test_no_quantity_may_be_valid() -> None:
