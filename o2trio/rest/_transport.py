@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import aclosing, contextmanager
+from functools import cache
 from typing import cast
 
 import httpcore2
@@ -33,9 +34,7 @@ class DialerTransport(httpx2.AsyncBaseTransport):
     def __init__(self, config: NetworkConfig) -> None:
         self._backend = _Backend(config)
         self._pool = httpcore2.AsyncConnectionPool(
-            # A stand-in: httpcore2 would load a trust store of its own or change the ALPN list of ours.
-            # _Stream.start_tls takes the context from the configuration instead.
-            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            ssl_context=_stand_in(),
             max_connections=_MAX_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
             network_backend=self._backend,
@@ -63,6 +62,16 @@ class DialerTransport(httpx2.AsyncBaseTransport):
         """Close every connection at once; one that is still dialled will be as soon as it is there."""
         self._backend.is_closed = True
         await self._pool.aclose()
+
+
+@cache
+def _stand_in() -> ssl.SSLContext:
+    """Return a context that is never used; to make one takes longer than all the rest of a client.
+
+    Without it httpcore2 would load a trust store of its own, or change the ALPN list of ours.
+    ``_Stream.start_tls`` takes the context from the configuration instead.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class _Body(httpx2.AsyncByteStream):

@@ -302,6 +302,19 @@ async def test_a_server_that_answers_early_and_hangs_up_is_heard(clock: Clock) -
             await rest.markets()
 
 
+async def test_a_further_client_makes_no_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = NetworkConfig.from_url("https://o2.test")
+    async with RestClient(config, OPTIONS):
+        pass
+
+    def unwanted(*_: object) -> None:
+        pytest.fail("to make a TLS context takes long")
+
+    monkeypatch.setattr(ssl, "SSLContext", unwanted)
+    async with RestClient(config, OPTIONS):
+        pass
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_tls_over_tcp_without_threads(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, trusted: bool
