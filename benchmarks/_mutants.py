@@ -15,8 +15,8 @@ class Mutant:
       name: to call it by on the command line.
       what: the client does wrong, in words.
       file: inside the package.
-      old: what stands there once, and
-      new: what it is replaced by.
+      old, new: what stands there once, and what it is replaced by.
+      kept: the seed that is known to find it, and its simulated hours; without it seeds are tried in turn.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Mutant:
     file: str
     old: str
     new: str
+    kept: tuple[int, float] | None = None
 
 
 _MAILBOX = "streams/_mailbox.py"

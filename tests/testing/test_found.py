@@ -1,24 +1,23 @@
-"""Seeds that found a bug of the client, kept: each must be passed now. What was wrong is told in the docs."""
+"""The seeds kept for bugs that scenarios found: each must be passed. What was wrong is told in the docs."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 
+from benchmarks._former_bugs import FORMER_BUGS
 from o2trio.testing._soak import run_seed
 
-HOURS = 1.0
-
-KEPT = {
-    "a request that was read late": 90,
-    "a heartbeat that was meant for the connection before": 1343,
-    "a repair that was given up, on a wire that was late": 1799,
-    "an order's end that was forgotten while older state was read": 1067,
-}
+KEPT = defaultdict[tuple[int, float], list[str]](list)
+for bug in FORMER_BUGS:
+    assert bug.kept is not None
+    KEPT[bug.kept].append(bug.name)
 
 
-@pytest.mark.parametrize("seed", KEPT.values(), ids=KEPT)
-def test_a_seed_that_found_a_bug_is_passed(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "hours"), KEPT, ids=map("+".join, KEPT.values()))
+def test_a_seed_that_finds_a_bug_is_passed(seed: int, hours: float) -> None:
     """Slow, but only as long as these hours are simulated."""
-    report = run_seed(seed, HOURS)
+    report = run_seed(seed, hours)
     assert report.failure is None
     assert report.recoveries

@@ -1,0 +1,128 @@
+"""Bugs of the client that scenarios found, put back: a table as in ``_mutants``, with a seed kept for each.
+
+The same number stands for another run as soon as draws change, or the order of the client's steps. So these
+are not the seeds that found them first, but ones that find them now: ``soak_mutants`` sees that they do, and
+``tests/testing/test_found.py`` that the client passes them.
+"""
+
+from __future__ import annotations
+
+from ._mutants import Mutant
+
+__all__ = ["FORMER_BUGS", "RARE_BUGS"]
+
+_TOPIC = "streams/_topic.py"
+_PORT = "streams/_port.py"
+_RECOVERY = "recovery.py"
+_TRANSPORT = "rest/_transport.py"
+
+FORMER_BUGS = (
+    Mutant(
+        "bug-read-ahead",
+        "a repair tells what REST said already, and then what is older and still under way",
+        _RECOVERY,
+        "        heartbeat = topic.port.heartbeat()\n        with trio.move_on_after",
+        "        return\n        heartbeat = topic.port.heartbeat()\n        with trio.move_on_after",
+        kept=(1799, 1.0),
+    ),
+    Mutant(
+        "bug-slow-wire",
+        "a repair goes on although the wire is too slow to tell what is still under way",
+        _RECOVERY,
+        '        raise _GaveUp("the stream lags too far behind what was read")\n',
+        "",
+        kept=(314, 1.0),
+    ),
+    Mutant(
+        "bug-given-up",
+        "a repair that was given up tells what it read, and then what is older and still under way",
+        _RECOVERY,
+        "        if updates:\n            try:\n",
+        "        if updates and not problem:\n            try:\n",
+        kept=(1799, 1.0),
+    ),
+    Mutant(
+        "bug-read-late",
+        "what comes between a request and its late reading is neither told nor marked",
+        _TOPIC,
+        "        self._assumed = True\n        if self.state is State.REPAIRING:\n",
+        "        self._assumed = self.state is not State.LIVE\n        if self.state is State.REPAIRING:\n",
+        kept=(195, 0.5),
+    ),
+    Mutant(
+        "bug-end-forgotten",
+        "an order's end is forgotten while older state is read",
+        _TOPIC,
+        "self.memory.note(update, keep_all=self._learning)",
+        "self.memory.note(update)",
+        kept=(1067, 1.0),
+    ),
+    Mutant(
+        "bug-dial-outlives",
+        "a read that is still dialled outlives its client",
+        _TRANSPORT,
+        "        if self.is_closed:\n            await trio.aclose_forcefully(stream)",
+        "        if False:\n            await trio.aclose_forcefully(stream)",
+        kept=(104, 0.5),
+    ),
+)
+
+RARE_BUGS = (
+    Mutant(
+        "bug-held-behind-mark",
+        "items that were held before a loss come behind its mark",
+        _TOPIC,
+        "        self.held.clear()\n        if overdue:\n",
+        "        if not overdue:\n            self.held.clear()\n        if overdue:\n",
+    ),
+    Mutant(
+        "bug-latecomer",
+        "who joins during a repair goes on at once, and loses what is held back",
+        "streams/_audience.py",
+        "if not self.is_open or among is self.late:",
+        "if not self.is_open:",
+    ),
+    Mutant(
+        "bug-next-server",
+        "a heartbeat that was meant for the connection before is sent on the next one",
+        _PORT,
+        "        if self.online:\n            self._outbox.append",
+        "        if True:\n            self._outbox.append",
+    ),
+    Mutant(
+        "bug-late-heartbeat",
+        "an answer that comes late is taken for that to a later heartbeat",
+        _PORT,
+        "        self._pongs += 1\n",
+        "        self._pongs = self._pings\n",
+    ),
+    Mutant(
+        "bug-second-break",
+        "a break before the orders were read anew hides which of them ended",
+        _RECOVERY,
+        "if not is_all and topic.state is State.REPAIRING:",
+        "if False:",
+    ),
+    Mutant(
+        "bug-lost-orders",
+        "orders that the exchange no longer knows are kept without a mark",
+        _RECOVERY,
+        "        if lost:\n            problem =",
+        "        if False:\n            problem =",
+    ),
+    Mutant(
+        "bug-swallowed",
+        "a frame that swallowed others breaks only the stream that it names first",
+        _PORT,
+        "set(_ACTION_TEXT.findall(text)) if",
+        "set(_ACTION_TEXT.findall(text)[:1]) if",
+    ),
+    Mutant(
+        "bug-dead-pool",
+        "attempts of a read are spent on pooled connections that are dead",
+        _TRANSPORT,
+        "return bool(probe()) if callable(probe) else False",
+        "return False",
+    ),
+)
+"""No seed that was tried found these again. Their own tests keep them away; they are hunted by name only."""
