@@ -61,7 +61,6 @@ class Source(Protocol[T]):
         ...
 
 
-_MARKS = frozenset({Origin.GAP, Origin.SNAPSHOT})
 # A member of an enumeration takes longer to find than a global.
 _LIVE = Origin.LIVE
 
@@ -69,31 +68,39 @@ _LIVE = Origin.LIVE
 def conflate(behaviour: Behaviour, items: list[AnyUpdate], limit: int) -> list[AnyUpdate] | None:
     """Return updates that say the latest of each thing in `items`, in the order of its last change.
 
-    The last gap mark or snapshot stays where it is: nothing from before a mark is told after it, and nothing
-    from before a snapshot at all. At most one update per key remains on either side; None if the kind cannot
-    be conflated or more than `limit` entries of one side would be left.
+    The last gap mark stays where it is: nothing from before it is told after it. On either side come first
+    the snapshots, as each may be about other things than the next, then what changed since; in each of
+    these groups a thing is told once. None if the kind cannot be conflated or more than `limit` entries of
+    one group would be left.
     """
+    gaps = [index for index, item in enumerate(items) if item.origin is Origin.GAP]
+    cut = gaps[-1] if gaps else len(items)
+    result: list[AnyUpdate] = []
+    for part, mark in ((items[:cut], items[cut : cut + 1]), (items[cut + 1 :], [])):
+        snapshots = [item for item in part if item.origin is Origin.SNAPSHOT]
+        changes = [item for item in part if item.origin not in (Origin.SNAPSHOT, Origin.GAP)]
+        for told in (snapshots, changes):
+            fewer = _latest(behaviour, told, limit)
+            if fewer is None:
+                return None
+            result += fewer
+        result += mark if snapshots or changes else part[-1:] + mark
+    return result
+
+
+def _latest(behaviour: Behaviour, items: list[AnyUpdate], limit: int) -> list[AnyUpdate] | None:
+    """Return updates that say the latest of each thing in `items`; None if that is not possible."""
     if behaviour.entries is None or behaviour.join is None:
         return None
-    marks = [index for index, item in enumerate(items) if item.origin in _MARKS]
-    cut = marks[-1] if marks else len(items)
-    if marks and items[cut].origin is Origin.SNAPSHOT:
-        items, cut = items[cut:], 0
-    result: list[AnyUpdate] = []
-    for part in (items[:cut], items[cut : cut + 1], items[cut + 1 :]):
-        told = [item for item in part if item.origin not in _MARKS]
-        if part and not told:
-            result.append(part[-1])
-        latest: dict[EntryKey, object] = {}
-        for item in told:
-            for key, entry in behaviour.entries(item):
-                latest.pop(key, None)
-                latest[key] = entry
-        if len(latest) > limit:
-            return None
-        if latest:
-            result += behaviour.join(told[-1], list(latest.values()))
-    return result
+    latest: dict[EntryKey, object] = {}
+    for item in items:
+        for key, entry in behaviour.entries(item):
+            latest.pop(key, None)
+            latest[key] = entry
+    if len(latest) > limit:
+        return None
+    # A snapshot may well say that there is nothing.
+    return behaviour.join(items[-1], list(latest.values())) if latest else items[-1:]
 
 
 class Mailbox(Generic[T]):

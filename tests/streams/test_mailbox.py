@@ -372,6 +372,31 @@ def test_gaps_alone_leave_two_at_most() -> None:
     assert conflate(BEHAVIOURS[Kind.NONCE], nonces, 100) == [nonces[0], nonces[2]]
 
 
+def test_snapshots_of_different_accounts_all_stay() -> None:
+    def first(update: AnyUpdate) -> AnyUpdate:
+        return attrs.evolve(update, origin=Origin.SNAPSHOT)
+
+    seeds = [first(body(nonce(number, account(number)))) for number in range(5)]
+    changes = [body(nonce(10, account(1))), body(nonce(11, account(1)))]
+    assert conflate(BEHAVIOURS[Kind.NONCE], [*seeds, *changes], 100) == [*seeds, changes[1]]
+    items = [
+        first(body(orders(1, 2))),
+        body(orders(1, filled=5)),
+        first(body(orders(3))),
+        body(orders(3, 1, filled=7)),
+    ]
+    whole, changed = conflate(BEHAVIOURS[Kind.ORDERS], items, 100) or []
+    assert (told(whole), whole.origin) == ([(1, 0), (2, 0), (3, 0)], Origin.SNAPSHOT)
+    assert (told(changed), changed.origin) == ([(3, 7), (1, 7)], Origin.LIVE)
+
+
+def test_a_snapshot_of_nothing_stays() -> None:
+    nothing = OrderUpdate(origin=Origin.SNAPSHOT)
+    items = [nothing, body(orders(1)), GAP, nothing]
+    result = conflate(BEHAVIOURS[Kind.ORDERS], items, 100) or []
+    assert origins(result) == ["snapshot", "live", "gap", "snapshot"]
+
+
 def test_the_limit_counts_each_side_of_the_mark() -> None:
     items = [body(orders(1, 2)), GAP, body(orders(3, 4))]
     assert conflate(BEHAVIOURS[Kind.ORDERS], items, 2) is not None
