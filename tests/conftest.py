@@ -1,4 +1,4 @@
-"""What every test may use: the data files, and Hypothesis settings that give the same examples each time."""
+"""What every test has or may use: the same order of tasks and the same examples each time; the data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from trio._core import _run as trio_scheduler
 
 DATA = Path(__file__).parent / "data"
 
@@ -23,6 +24,13 @@ settings.register_profile(
 # For a search at leisure: ``pytest --hypothesis-profile=explore``.
 settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=2000)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _same_order_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio draws which of several tasks runs first; each test begins these draws anew."""
+    monkeypatch.setattr(trio_scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    trio_scheduler._r.seed(1)
 
 
 @pytest.fixture(scope="session")
