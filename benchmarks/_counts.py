@@ -33,8 +33,8 @@ BASELINE = Path(__file__).with_name("stage-counts.json")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TOLERANCE = 0.1
 """How much a count may differ from the one that is meant, as a share of it."""
-SLACK = {"bytes": 256}
-"""How much more beside: what Trio holds around a stage is not always the same."""
+SLACK = {"bytes": 1024}
+"""How much more beside: what Trio holds around a stage, and Python for later, is not always the same."""
 REWRITE = "python -m benchmarks.bench_stages --write-counts"
 
 _MOST_MESSAGES = 192

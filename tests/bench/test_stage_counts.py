@@ -14,7 +14,7 @@ import attrs
 import pytest
 import trio
 
-from benchmarks._counts import PYTHON, count, count_all, differences, read_counts
+from benchmarks._counts import PYTHON, SLACK, count, count_all, differences, read_counts
 from benchmarks._samples import BACK, DEPTH, OTHERS
 from benchmarks._stages import STAGES, Stage, Work
 from o2trio import DecodeError
@@ -70,7 +70,7 @@ def test_a_stage_that_became_dearer_is_found(name: str) -> None:
     assert complaint.endswith("; if that is meant: python -m benchmarks.bench_stages --write-counts")
     complaint = complaints(lambda messages: call(0.15 * usual["calls"] * messages))[0]
     assert complaint.startswith(f"{name}: calls were ")
-    (complaint,) = complaints(lambda _messages: bytes(int(0.1 * usual["bytes"]) + 256))
+    (complaint,) = complaints(lambda _messages: bytes(int(0.1 * usual["bytes"]) + SLACK["bytes"]))
     assert complaint.startswith(f"{name}: bytes were ")
 
 
