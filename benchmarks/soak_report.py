@@ -3,20 +3,22 @@
 It carries out what ``o2trio soak`` does, then writes ``docs/explanation/soak-figures.rst``: what was
 simulated, what went wrong, how fast it was mended in virtual time, on which machine and commit. If a promise
 is broken it writes nothing, and tells how to replay the failure. Run it from the root of the project, on a
-commit without further changes.
+commit without further changes. With ``--journal FILE`` a run that was stopped goes on where it was: what the
+file says of the same commit is not done again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -29,6 +31,9 @@ HEAD = ".. Written by benchmarks/soak_report.py; what is changed here by hand is
 
 Rows = Iterable[tuple[str, str]]
 
+Figures = dict[str, Any]
+"""What is added up of one report."""
+
 
 class Sums:
     """What many reports come to."""
@@ -39,24 +44,57 @@ class Sums:
         self.hours = self.cpu = 0.0
         self.recoveries: list[float] = []
 
-    def add(self, report: Report) -> None:
-        """Take in one report."""
-        self.hours += report.hours
-        self.cpu += report.cpu
-        self.faults.update(report.faults)
-        self.recoveries += report.recoveries
-        self.counts.update(
-            {
-                "seeds": 1,
-                "frames": report.frames,
-                "updates": report.updates,
-                "backfilled": report.backfilled,
-                "gaps": report.gaps,
-                "clients": report.clients,
-                "starts": report.eras - 1,
-                "consumers": len(report.plan.consumers),
-            }
-        )
+    def add(self, figures: Figures) -> None:
+        """Take in the figures of one report."""
+        self.hours += figures["hours"]
+        self.cpu += figures["cpu"]
+        self.faults.update(figures["faults"])
+        self.recoveries += figures["recoveries"]
+        self.counts.update(figures["counts"])
+
+
+def figures_of(report: Report) -> Figures:
+    """Return what is added up of a report, as JSON can say it."""
+    return {
+        "hours": report.hours,
+        "cpu": report.cpu,
+        "faults": dict(report.faults),
+        "recoveries": list(report.recoveries),
+        "counts": {
+            "seeds": 1,
+            "frames": report.frames,
+            "updates": report.updates,
+            "backfilled": report.backfilled,
+            "gaps": report.gaps,
+            "clients": report.clients,
+            "starts": report.eras - 1,
+            "consumers": len(report.plan.consumers),
+        },
+    }
+
+
+class Journal:
+    """A file with a line for each report that broke no promise, or no file at all.
+
+    Attributes:
+      done: the figures of the same commit and hours, by seed.
+    """
+
+    def __init__(self, path: Path | None, commit: str, hours: float) -> None:
+        self.done: dict[int, Figures] = {}
+        self._path = path
+        self._key = [commit, hours]
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                key, seed, figures = json.loads(line)
+                if key == self._key:
+                    self.done[seed] = figures
+
+    def write(self, seed: int, figures: Figures) -> None:
+        """Add a line."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                print(json.dumps([self._key, seed, figures]), file=file)
 
 
 def main() -> None:
@@ -66,26 +104,33 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=PAGE)
+    parser.add_argument("--journal", type=Path, help="where to write down what is done, and read it")
     arguments = parser.parse_args()
     first, last = arguments.seeds
     seeds = range(first, last + 1)
-    commit, began, sums, broken = commit_of(), time.monotonic(), Sums(), list[Report]()
-    for report in soak(seeds, arguments.hours, processes=arguments.processes):
-        sums.add(report)
+    commit, sums, broken = commit_of(), Sums(), list[Report]()
+    journal = Journal(arguments.journal, commit, arguments.hours)
+    for seed in journal.done.keys() & set(seeds):
+        sums.add(journal.done[seed])
+    missing = [seed for seed in seeds if seed not in journal.done]
+    for report in soak(missing, arguments.hours, processes=arguments.processes):
+        figures = figures_of(report)
+        sums.add(figures)
         if report.failure is not None:
             print(describe(report), f"  replay: {replay(report.plan)}", sep="\n", flush=True)
             broken.append(report)
-        elif not sums.counts["seeds"] % 100:
+            continue
+        journal.write(report.plan.seed, figures)
+        if not sums.counts["seeds"] % 100:
             print(f"{sums.counts['seeds']} seeds, {sums.hours:.0f} h", flush=True)
     if broken:
         sys.exit(f"{len(broken)} of {sums.counts['seeds']} seeds broke a promise; nothing was written")
-    took = time.monotonic() - began
-    text = page(sums, seeds, commit, took, arguments.processes)
+    text = page(sums, seeds, commit, arguments.processes)
     arguments.output.write_text(text, encoding="utf-8")
     print(f"wrote {arguments.output}")
 
 
-def page(sums: Sums, seeds: Sequence[int], commit: str, took: float, processes: int) -> str:
+def page(sums: Sums, seeds: Sequence[int], commit: str, processes: int) -> str:
     """Return the figures as reStructuredText."""
     counts, waits = sums.counts, sorted(sums.recoveries)
     totals = [
@@ -104,7 +149,7 @@ def page(sums: Sums, seeds: Sequence[int], commit: str, took: float, processes: 
         *recovery(waits),
         ("Commit", commit),
         ("Machine", machine(processes)),
-        ("Time it took", f"{took / 60:.0f} min; {sums.cpu / sums.hours:.1f} s of processor time an hour"),
+        ("Processor time", f"{sums.cpu / 60:.0f} min; {sums.cpu / sums.hours:.1f} s for a simulated hour"),
     ]
     kinds = [(kind, number(count)) for kind, count in sums.faults.most_common()]
     both = (table(("What", "How much"), totals), table(("Fault", "How often"), kinds))
