@@ -65,6 +65,14 @@ FORMER_BUGS = (
         "        if False:\n            await trio.aclose_forcefully(stream)",
         kept=(104, 0.5),
     ),
+    Mutant(
+        "bug-snapshot-cuts",
+        "of a full buffer the snapshots of all accounts but the last are left out",
+        "streams/_mailbox.py",
+        "for told in (snapshots, changes):",
+        "for told in (snapshots[-1:], changes):",
+        kept=(389, 1.0),
+    ),
 )
 
 RARE_BUGS = (
