@@ -1,12 +1,13 @@
 """An order book kept from depth messages: exact integers, self-checking, without any I/O.
 
-Sizes live in a dictionary per side; the prices of each side also in one sorted list whose best price is
-at its end, so that changes near the top of the book move little memory.
+Each side is a dictionary of sizes by price; its prices are also in one sorted list whose best price is at its
+end, so that changes near the top of the book move little memory.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from fractions import Fraction
 from itertools import islice
 from operator import length_hint, neg
@@ -23,47 +24,49 @@ _SPARE = 64
 _SNAPSHOT = Origin.SNAPSHOT
 
 
-class _BookSide:
-    """One side: ``sign`` is 1 for bids and -1 for asks; ``ranks`` holds ``sign * price``, best last.
+class _BookSide(dict[int, int]):
+    """The sizes of one side by price. ``sign`` is 1 for bids and -1 for asks; ``ranks`` are ``sign * price``.
 
-    A level that became empty stays where it was, with size 0, unless it is the best: most come back soon, and
-    to take a price out costs as much as to put it in. Now and then all empty ones are swept out.
+    The best rank is the last. A level that became empty stays where it was, with size 0, unless it is the
+    best: most come back soon, and to take a price out costs as much as to put it in. Now and then all empty
+    ones are swept out.
     """
 
-    __slots__ = ("ranks", "sign", "sizes", "sweep_at")
+    __slots__ = ("ranks", "sign", "sweep_at")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.load({}, [])
 
-    def load(self, sizes: dict[int, int], ranks: list[int]) -> None:
+    def load(self, sizes: Mapping[int, int], ranks: list[int]) -> None:
         """Take levels that are none of them empty, and their prices in order."""
-        self.sizes, self.ranks = sizes, ranks
-        self.sweep_at = 2 * len(sizes) + _SPARE
+        self.clear()
+        self.update(sizes)
+        self.ranks = ranks
+        self.sweep_at = 2 * len(ranks) + _SPARE
 
-    def __len__(self) -> int:
-        return len(self.sizes) - list(self.sizes.values()).count(0)
+    def count(self) -> int:
+        return len(self) - list(self.values()).count(0)
 
     def best(self) -> Level | None:
         if not self.ranks:
             return None
         price = self.sign * self.ranks[-1]
-        return Level(price, self.sizes[price])
+        return Level(price, self[price])
 
     def levels(self, count: int | None = None) -> tuple[Level, ...]:
-        sizes = self.sizes
         prices = (self.sign * rank for rank in reversed(self.ranks))
-        return tuple([Level(price, sizes[price]) for price in islice(filter(sizes.get, prices), count)])
+        return tuple([Level(price, self[price]) for price in islice(filter(self.get, prices), count)])
 
     def volume_to(self, price: int) -> int:
         limit = self.sign * price
-        return sum(self.sizes[self.sign * rank] for rank in self.ranks[bisect_left(self.ranks, limit) :])
+        return sum(self[self.sign * rank] for rank in self.ranks[bisect_left(self.ranks, limit) :])
 
     def vwap(self, quantity: int) -> Fraction | None:
         total, missing = 0, quantity
         for rank in reversed(self.ranks):
             price = self.sign * rank
-            taken = min(self.sizes[price], missing)
+            taken = min(self[price], missing)
             total += price * taken
             missing -= taken
             if not missing:
@@ -71,51 +74,47 @@ class _BookSide:
         return None
 
     def add(self, changes: tuple[Level, ...]) -> int:
-        """Add differences one by one, up to one that does not fit; return how many were added."""
-        sizes, ranks = self.sizes, self.ranks
-        size_at = sizes.get
-        rest = iter(changes)
+        """Add differences one by one, up to one that does not fit; return how many are left."""
+        rest, fits = iter(changes), True
         try:
             for level in rest:
                 price = level.price
-                known = size_at(price)
-                if known is not None:
-                    size = known + level.quantity
-                    if size < 0:
-                        break
-                    sizes[price] = size
-                elif level.quantity > 0:
-                    self._insert(price, level.quantity)
-                elif level.quantity:
+                size = self[price] + level.quantity
+                if size < 0:
+                    fits = False
                     break
-            else:
-                if ranks and not sizes[self.sign * ranks[-1]]:
-                    self._settle()
-                return len(changes)
+                self[price] = size
         except TypeError:
-            pass  # A level of something else than integers fits nowhere.
-        return len(changes) - length_hint(rest) - 1
+            fits = False  # A level of something else than integers fits nowhere.
+        if self.ranks and not self[self.sign * self.ranks[-1]]:
+            self._settle()
+        return 0 if fits else 1 + length_hint(rest)
 
     def refuse(self, change: Level) -> NoReturn:
         """Tell why `change` was not added."""
-        size = self.sizes.get(change.price, 0) + change.quantity
+        size = self.get(change.price, 0) + change.quantity
         raise BookInconsistent(f"the size at price {change.price} would become {size}")
+
+    def __missing__(self, price: int) -> int:
+        """Make an empty level of a price that is looked for."""
+        ranks = self.ranks
+        if len(ranks) >= self.sweep_at:
+            self._sweep()
+        insort(ranks, self.sign * price)
+        self[price] = 0
+        return 0
 
     def _settle(self) -> None:
         """Take empty levels away from the front, so that the best one is none of them."""
-        sizes, ranks, sign = self.sizes, self.ranks, self.sign
-        while ranks and not sizes[sign * ranks[-1]]:
-            del sizes[sign * ranks.pop()]
+        ranks, sign = self.ranks, self.sign
+        while ranks and not self[sign * ranks[-1]]:
+            del self[sign * ranks.pop()]
 
-    def _insert(self, price: int, size: int) -> None:
-        sizes, ranks = self.sizes, self.ranks
-        insort(ranks, self.sign * price)
-        sizes[price] = size
-        if len(ranks) > self.sweep_at:
-            for empty in [price for price, size in sizes.items() if not size]:
-                del sizes[empty]
-            ranks[:] = sorted(self.sign * price for price in sizes)
-            self.sweep_at = 2 * len(ranks) + _SPARE
+    def _sweep(self) -> None:
+        for empty in [price for price, size in self.items() if not size]:
+            del self[empty]
+        self.ranks[:] = sorted(self.sign * price for price in self)
+        self.sweep_at = 2 * len(self.ranks) + _SPARE
 
 
 class ReadOnlyBook:
@@ -132,10 +131,10 @@ class ReadOnlyBook:
 
     def __len__(self) -> int:
         """How many levels both sides have together."""
-        return len(self._bids) + len(self._asks)
+        return self._bids.count() + self._asks.count()
 
     def __repr__(self) -> str:
-        bids, asks = len(self._bids), len(self._asks)
+        bids, asks = self._bids.count(), self._asks.count()
         return f"<{type(self).__name__}: {bids} bids to {self.best_bid}, {asks} asks from {self.best_ask}>"
 
     @property
@@ -176,7 +175,7 @@ class ReadOnlyBook:
 
     def size(self, side: Side, price: int) -> int:
         """Return the size at one price, 0 if there is no such level."""
-        return self._side(side).sizes.get(price, 0)
+        return self._side(side).get(price, 0)
 
     def volume_to(self, side: Side, price: int) -> int:
         """Return the size of all levels of one side from its best up to and including `price`."""
@@ -263,17 +262,20 @@ class DepthBook(ReadOnlyBook):
     def _add(self, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> None:
         """Add differences one by one, or leave the book as it was and raise an error."""
         bid_side, ask_side = self._bids, self._asks
-        bids_done, asks_done = bid_side.add(bids), ask_side.add(asks)
+        bids_left, asks_left = bid_side.add(bids), ask_side.add(asks)
+        bid_ranks, ask_ranks = bid_side.ranks, ask_side.ranks
+        if not (bids_left or asks_left or (bid_ranks and ask_ranks and bid_ranks[-1] + ask_ranks[-1] > 0)):
+            return
+        bids_done, asks_done = len(bids) - bids_left, len(asks) - asks_left
         try:
-            if bids_done < len(bids):
+            if bids_left:
                 bid_side.refuse(bids[bids_done])
-            if asks_done < len(asks):
+            if asks_left:
                 ask_side.refuse(asks[asks_done])
-            _check_uncrossed("the book would be", bid_side.ranks, ask_side.ranks)
-        except (BookInconsistent, TypeError):
+            _check_uncrossed("the book would be", bid_ranks, ask_ranks)
+        finally:
             bid_side.add(_undoing(bids[:bids_done]))
             ask_side.add(_undoing(asks[:asks_done]))
-            raise
 
 
 def _check_uncrossed(what: str, bid_ranks: list[int], ask_ranks: list[int]) -> None:
