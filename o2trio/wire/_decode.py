@@ -47,15 +47,15 @@ def decode(data: str | bytes) -> Frame:
       DecodeError: not a JSON object, or a known action whose content is broken; its ``action`` and
         ``market_id`` tell which streams the frame may have been meant for.
     """
+    return decode_natively(data) or decode_carefully(data)
+
+
+def decode_carefully(data: str | bytes) -> Frame:
+    """Return what a frame means, or say what is wrong with it."""
     if isinstance(data, bytes):
         raise fail("a binary frame, where only text is expected", data)
     if len(data) <= _LONGEST_HEARTBEAT and (beat := _HEARTBEATS.get(data.strip().lower())):
         return beat
-    return decode_natively(data) or decode_carefully(data)
-
-
-def decode_carefully(data: str) -> Frame:
-    """Return what a text frame other than a heartbeat means, or say what is wrong with it."""
     message = parse(data)
     if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)

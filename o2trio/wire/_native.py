@@ -167,11 +167,11 @@ _STRIDE = 200
 _DIGITS = re.compile(r"[0-9]{20}")
 
 
-def decode_natively(data: str) -> Frame | None:
+def decode_natively(data: str | bytes) -> Frame | None:
     """Return what a data frame means, or None if that is for the careful road to say."""
     # An integer of more digits than Python reads is refused over there even in a field that nobody reads,
     # while it is skipped here. One so long shows in any sample of the text.
-    if len(data) > _LONGEST and _DIGITS.search(data[::_STRIDE]):
+    if type(data) is not str or (len(data) > _LONGEST and _DIGITS.search(data[::_STRIDE])):
         return None
     try:
         return _decode(data).frame(data)
