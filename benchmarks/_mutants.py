@@ -236,7 +236,7 @@ _BOOKS = (
         "level-zero",
         "levels of size 0 are told of",
         _BOOK,
-        "islice(filter(sizes.get, prices), count)",
+        "islice(filter(self.get, prices), count)",
         "islice(prices, count)",
     ),
     Mutant(
@@ -250,9 +250,9 @@ _BOOKS = (
         "snapshot-added",
         "a snapshot is added to the book that was there",
         _BOOK,
-        "        bid_ranks, ask_ranks =",
-        "        bids, asks = self._bids.sizes | bids, self._asks.sizes | asks\n"
-        "        bid_ranks, ask_ranks =",
+        "        bid_ranks, ask_ranks = sorted(bids)",
+        "        bids, asks = self._bids | bids, self._asks | asks\n"
+        "        bid_ranks, ask_ranks = sorted(bids)",
     ),
 )
 
@@ -325,8 +325,8 @@ _CONNECTIONS = (
         "turn-forgets",
         "what was read, but not yet looked at when others get their turn, is forgotten",
         "transport/_engine.py",
-        "self.unread, self._missing = bytes(buffer), 0",
-        "self._missing = 0",
+        "self.has_more, self._missing = bool(buffer), 0",
+        "self._missing = buffer.clear() or 0",
     ),
 )
 

@@ -41,6 +41,15 @@ class _LatestMailbox(Mailbox[AnyUpdate]):
         super().push(item, source, now)
         return False
 
+    def push_all(self, items: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> bool:
+        self.conflated += len(items) - 1
+        return self.push(items[-1], source, now)
+
+    @property
+    def slack(self) -> int:
+        # What comes of several topics is kept in its order only if it comes at once.
+        return -1
+
     def settle(self) -> None:
         if self._last is not None and not self._buffer:
             self._buffer.append(self._last)

@@ -9,6 +9,10 @@ from ._mailbox import Mailbox, Source
 
 __all__ = ["Audience"]
 
+_RUN = 32
+_RUN_OF_A_MEMBER = 4
+"""Items that come together, and how many more for each member: to wake it costs as much as a few of them."""
+
 
 class Audience:
     """The consumers of one topic.
@@ -18,7 +22,7 @@ class Audience:
       unseeded: those that asked for the present state and wait for it.
       late: those that came during a break; what mends it is from before their time.
       is_open: whether a newcomer may go on at once.
-      is_crowded: whether the last item left somebody's buffer more than half full.
+      is_crowded: whether the last items left somebody's buffer more than half full.
     """
 
     def __init__(self) -> None:
@@ -63,11 +67,17 @@ class Audience:
         for mailbox in self.members:
             mailbox.settle()
 
-    def push(self, update: AnyUpdate, source: Source[AnyUpdate], now: float) -> None:
-        """Give one item to all members."""
+    def room(self) -> int:
+        """Return how many items the members can be given at once: then each should have its turn."""
+        members = self.members
+        room = _RUN + _RUN_OF_A_MEMBER * len(members)
+        return min([room, *[mailbox.slack for mailbox in members]])
+
+    def push(self, updates: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> None:
+        """Give items to all members."""
         crowded = False
         for mailbox in self.members:
-            crowded |= mailbox.push(update, source, now)
+            crowded |= mailbox.push_all(updates, source, now)
         self.is_crowded = crowded
 
     def burst(self, updates: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> None:

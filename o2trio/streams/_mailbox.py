@@ -193,6 +193,30 @@ class Mailbox(Generic[T]):
             self.arrived.unpark()
         return len(self._buffer) > self._half
 
+    def push_all(self, items: list[T], source: Source[T], now: float) -> bool:
+        """Add one or more items as :meth:`push` does."""
+        buffer = self._buffer
+        if self.is_plain and len(buffer) + len(items) <= self._capacity:
+            self.last_item_time = now
+            buffer += items
+            if self.arrived:
+                self.arrived.unpark(count=len(items))
+            return len(buffer) > self._half
+        crowded = False
+        for item in items:
+            crowded = self.push(item, source, now)
+        return crowded
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what comes just goes into the buffer, if there is room."""
+        return not self.ended and self.lag is None and self._mark is None and self._behind is None
+
+    @property
+    def slack(self) -> int:
+        """How many items are missing to half of the buffer; below zero if there are more."""
+        return self._half - len(self._buffer)
+
     def _overflow(self, item: T, source: Source[T], now: float) -> None:
         if self._strict:
             self.end(lambda: ConsumerTooSlow(f"more than {self._capacity} items were left unread"))
@@ -228,17 +252,11 @@ class Mailbox(Generic[T]):
 
     def burst(self, items: list[T], source: Source[T], now: float) -> None:
         """Add items that come in one moment: no fault of a consumer that has read all before."""
-        if (
-            self.lag is not None
-            or self._mark is not None
-            or self._behind is not None
-            or len(self._buffer) > self._half
-        ):
-            for item in items:
-                self.push(item, source, now)
-        elif items and not self.ended:
+        if self.is_plain and len(self._buffer) <= self._half:
             self.last_item_time = now
             self.give(items)
+        else:
+            self.push_all(items, source, now)
 
     def caught_up(self, items: list[T]) -> None:
         """Add the last items that were waited for; live ones follow directly from now on."""

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .._errors import DecodeError, SubscriptionRejected
+from ..models import Update
 from ..wire import PING, PONG, ErrorBody, Frame, FrameKind, Kind, decode
 from ._events import FrameIgnored, ServerMessage, TopicRefused
 from ._host import Host
-from ._machine import Event
+from ._machine import Event, State
 from ._topic import Topic
 from ._topics import Slot, TopicKey, without_former
 
@@ -37,6 +38,13 @@ _ROUTES: Mapping[FrameKind, tuple[Kind, Event]] = {
     FrameKind.NONCE: (Kind.NONCE, Event.ITEM),
 }
 """Data frames: which kind of topic they belong to and what they are to it."""
+
+_ITEMS = {frame: kind for frame, (kind, event) in _ROUTES.items() if event is Event.ITEM}
+# A member of an enumeration takes longer to find than a global.
+_LIVE = State.LIVE
+
+_TURN = 512
+"""Messages that are taken before other tasks have their turn."""
 
 _ACTIONS = {kind.value: route[0] for kind, route in _ROUTES.items()} | {"nonce": Kind.NONCE}
 _ACTION_TEXT = re.compile(r'"action"\s*:\s*"(\w+)"')
@@ -95,19 +103,48 @@ class Port:
         for topic in list(self.slots.values()):
             topic.fail(error)
 
-    def receive(self, message: str | bytes) -> bool:
-        """Take one inbound message: decode it once and give it to its topic.
+    def receive(self, messages: Iterable[str | bytes]) -> bool:
+        """Take inbound messages: decode each once and give it to its topic.
+
+        Live items of one topic reach its consumers together, in their order; nobody can look in between.
 
         Returns:
-          whether a consumer's buffer is half full now: it should have its turn before the next message.
+          whether it stopped for others to have their turn: a consumer has enough to do, or enough was done.
         """
-        self.frames += 1
         self.heard_at = self._host.now()
-        try:
-            frame = decode(message)
-        except DecodeError as problem:
-            self._undecodable(problem, message)
-            return False
+        slots, former, enough = self.slots, self._former, self.frames + _TURN
+        running: list[Topic] = []
+        crowded = False
+        for message in messages:
+            self.frames += 1
+            try:
+                kind, market_id, update = frame = decode(message)
+            except DecodeError as problem:
+                _hand_out(running)
+                self._undecodable(problem, message)
+            else:
+                wanted = _ITEMS.get(kind)
+                topic = None if wanted is None else slots.get((wanted, market_id))
+                if (
+                    topic is not None
+                    and topic.state is _LIVE
+                    and topic.is_confirmed
+                    and not (former and former.get(topic.key.slot))
+                    and isinstance(update, Update)
+                ):
+                    if not topic.run:
+                        running.append(topic)
+                    crowded = topic.take(update)
+                else:
+                    _hand_out(running)
+                    crowded = self._route(frame, message)
+            if crowded or self.frames >= enough:
+                break
+        _hand_out(running)
+        return crowded or self.frames >= enough
+
+    def _route(self, frame: Frame, message: str | bytes) -> bool:
+        """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
         kind, market_id, update = frame
         route = _ROUTES.get(kind)
         if route is None:
@@ -118,7 +155,7 @@ class Port:
         if topic is None or update is None or isinstance(update, ErrorBody):
             self.unrouted += 1
             return False
-        if self._former and (former := self._former.get(slot)):
+        if former := self._former.get(slot):
             # What comes before the request is read may be the rest of an older subscription, after which
             # something would be missing.
             early = not (topic.is_confirmed or topic.behaviour.starts_with_snapshot)
@@ -320,6 +357,12 @@ class Port:
     def _unread(self, topic: Topic) -> tuple[bool, bool, float]:
         read = topic.fence <= self._pongs
         return read, read and not topic.behaviour.starts_with_snapshot, topic.sent_at or 0.0
+
+
+def _hand_out(topics: list[Topic]) -> None:
+    for topic in topics:
+        topic.hand_out()
+    topics.clear()
 
 
 _CONTROL: Mapping[FrameKind, Callable[[Port, Frame, str | bytes], None]] = {

@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import trio
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
 
-__all__ = ["Engine", "Inbox", "Receiver"]
+__all__ = ["MORE", "Engine", "Inbox", "Receiver"]
 
-Receiver = Callable[[str | bytes], bool]
-"""Takes one message; returns whether other tasks should have their turn before the next."""
+Receiver = Callable[[Iterator[str | bytes]], bool]
+"""Takes messages as long as there are any; true if it stopped early, for other tasks to have their turn."""
+
+MORE = b"more"
+"""Stands for what was left over when the receiver stopped."""
 
 _head_of = struct.Struct(">HH").unpack_from
 _SHORT = (2, 0)
 _LONG = {126: (4, 126), 127: (10, 1 << 16)}
 """How long a header is, and the least length that it may tell, by what its second byte says."""
-_TURN = 64
-"""Messages that are handed out before other tasks have their turn."""
 
 
 class Engine(WSConnection):
@@ -39,21 +41,20 @@ class Engine(WSConnection):
     message that went the long way comes back through an :class:`Inbox` before the next frame is looked at.
 
     Attributes:
-      unread: bytes to give to :meth:`receive_data` once more, after other tasks have had their turn.
+      has_more: whether :data:`MORE` is to be given to :meth:`receive_data`, after others have had their turn.
       returned: whole messages that went the long way.
       bug: what the receiver raised, if it did.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
         super().__init__(ConnectionType.CLIENT)
-        self.unread = b""
+        self.has_more = False
         self.returned: deque[str | bytes] = deque()
         self.bug: Exception | None = None
         self._limit = max_message_bytes
         self._kept: list[str | bytes] = []
         self._receiver: Receiver = self._keep
         self._buffer = bytearray()
-        self._turn = _TURN
         self._short_way = True
         self._inside = False  # of a message in fragments
         self._missing = 0  # bytes of the buffer, before its first frame is complete
@@ -63,7 +64,7 @@ class Engine(WSConnection):
         """Hand messages to `receiver` from now on, first those that came before anybody listened."""
         kept, self._kept, self._receiver = self._kept, [], receiver
         for message in kept:
-            receiver(message)
+            receiver(iter((message,)))
 
     def finish(self) -> bytes:
         """Wait no more for the rest of a frame: return what there is of it, which wsproto is to judge."""
@@ -72,13 +73,17 @@ class Engine(WSConnection):
         self._short_way = False
         return rest
 
+    def keep(self, data: bytes) -> None:
+        """Take bytes of frames that came along with the handshake, and treat them as left over."""
+        self._buffer += data
+        self.has_more = bool(data)
+
     def receive_data(self, data: bytes | None) -> None:
-        """Take bytes. Those of the handshake must come apart from those of the frames behind it."""
+        """Take bytes, or :data:`MORE`. Those of the handshake must come apart from the frames behind it."""
         if self.connection is None or data is None:
             super().receive_data(data)
-        else:
+        elif data is not MORE:
             self._buffer += data
-            self._turn = _TURN
 
     def events(self) -> Generator[Event]:
         """Yield what is to be acted upon, and hand messages out in between."""
@@ -99,14 +104,17 @@ class Engine(WSConnection):
     def _advance(self) -> bool:
         """Hand out what can be, then pass on what comes next; return whether anything was passed on."""
         buffer = self._buffer
+        stopped = False
         try:
             while self.returned:
-                if self._receiver(self.returned.popleft()):
-                    self._turn = 0
+                stopped |= self._receiver(iter((self.returned.popleft(),)))
             if not self._short_way or self.state is not ConnectionState.OPEN:
                 self._passing = len(buffer)
             elif not self._passing and len(buffer) >= self._missing:
-                self._find_frames()
+                if stopped or self._hand_out():
+                    self.has_more, self._missing = bool(buffer), 0
+                else:
+                    self._measure()
         except Exception as bug:
             self.bug = bug
             raise
@@ -117,34 +125,37 @@ class Engine(WSConnection):
             super().receive_data(data)
         return bool(data)
 
-    def _find_frames(self) -> None:
-        """Hand out the plain frames at the front, then measure the frame behind them."""
-        buffer, receiver, turn, position = self._buffer, self._receiver, self._turn, 0
+    def _hand_out(self) -> bool:
+        """Hand out the plain frames at the front; return whether the receiver stopped before their end."""
+        size = len(self._buffer)
+        with closing(self._texts()) as texts:
+            stopped = self._receiver(texts)
+        return stopped and len(self._buffer) < size
+
+    def _texts(self) -> Generator[str]:
+        """Yield the texts of the plain frames at the front, and take those out that were yielded."""
+        buffer, position = self._buffer, 0
         size, limit = len(buffer), -1 if self._inside else self._limit
-        while turn and position + 4 <= size:
-            head, length = _head_of(buffer, position)
-            if 0x8100 <= head < 0x817E:
-                start, length = position + 2, head & 0x7F
-            elif head == 0x817E and length > 125:
-                start = position + 4
-            else:
-                break
-            end = start + length
-            if end > size or length > limit:
-                break
-            try:
-                text = buffer[start:end].decode()
-            except UnicodeDecodeError:
-                break
-            position = end
-            turn = 0 if receiver(text) else turn - 1
-        del buffer[:position]
-        self._turn = turn
-        if turn:
-            self._measure()
-        else:
-            self.unread, self._missing = bytes(buffer), 0
-            buffer.clear()
+        try:
+            while position + 4 <= size:
+                head, length = _head_of(buffer, position)
+                if 0x8100 <= head < 0x817E:
+                    start, length = position + 2, head & 0x7F
+                elif head == 0x817E and length > 125:
+                    start = position + 4
+                else:
+                    break
+                end = start + length
+                if end > size or length > limit:
+                    break
+                try:
+                    text = buffer[start:end].decode()
+                except UnicodeDecodeError:
+                    break
+                position = end
+                yield text
+        finally:
+            del buffer[:position]
 
     def _measure(self) -> None:
         """Find out how much is missing of the frame at the front, or how much of it is to be passed on."""
@@ -162,8 +173,8 @@ class Engine(WSConnection):
         else:
             self._missing, self._passing = 0, header + length
 
-    def _keep(self, message: str | bytes) -> bool:
-        self._kept.append(message)
+    def _keep(self, messages: Iterator[str | bytes]) -> bool:
+        self._kept += messages
         return True
 
 

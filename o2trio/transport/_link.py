@@ -9,7 +9,7 @@ What each fault is and where its repair sits:
 - A cancelled send leaves half a frame on a stream that looks healthy: such a stream is closed on the spot.
 - Closing waits without bound, and leaves the socket open if the peer closed first: :meth:`Link.aclose`.
 - A queue of one message stops pongs as soon as somebody reads slowly: there is no queue, :meth:`Link.deliver`
-  hands each message over in the reader task.
+  hands the messages over in the reader task.
 - A ping during closing, and other errors of the protocol engine, kill the reader task and its nursery: the
   reader's error is kept and raised by :meth:`Link.deliver`, and whoever waits for the reader is woken.
 - A message too large looks like an ordinary closure: it becomes :exc:`MessageTooBig`.
@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import NoReturn, cast
@@ -39,13 +40,13 @@ from .._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooB
 from .._network import NetworkConfig, Options
 from ._backoff import parse_retry_after
 from ._dialer import open_stream
-from ._engine import Engine, Inbox, Receiver
+from ._engine import MORE, Engine, Inbox, Receiver
 
 __all__ = ["Link", "open_link"]
 
 _log = logging.getLogger("o2trio.transport")
 
-_READ_BYTES = 64 * 1024
+_READ_BYTES = 128 * 1024
 _ANSWER_BYTES = 32 * 1024
 """How much of an answer to the handshake is read before it is taken for nonsense."""
 _BODY_CHARACTERS = 200
@@ -80,12 +81,12 @@ class Link:
         return self._wire.last_inbound
 
     async def deliver(self, receiver: Receiver) -> NoReturn:
-        """Hand each message to `receiver` as it arrives, until the link ends.
+        """Hand the messages to `receiver` as they arrive, until the link ends.
 
         Text arrives as such, a binary message as bytes. `receiver` is called in the task that reads from the
-        network, in order, first with what came before this call. It must be quick; where it returns true, and
-        now and then anyway, other tasks have their turn before the next message. Pings are answered whatever
-        it does. After this call nothing is handed over any more.
+        network, with whatever came in one read, in order, first with what came before this call. It must be
+        quick; where it stops, and after every read, other tasks have their turn before the next message.
+        Pings are answered whatever it does. After this call nothing is handed over any more.
 
         Raises:
           LinkClosed: the WebSocket ended; the error carries the close code. If the peer closed it or hung up,
@@ -209,7 +210,8 @@ async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> 
     raise ConnectTimeout(f"no WebSocket to {config.websocket_host} within {options.connect_timeout:g} s")
 
 
-def _ignore(_message: str | bytes) -> bool:
+def _ignore(messages: Iterator[str | bytes]) -> bool:
+    deque(messages, maxlen=0)
     return False
 
 
@@ -326,10 +328,10 @@ class _Wire(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         engine = self.engine
-        if engine.unread:
+        if engine.has_more:
             await trio.lowlevel.checkpoint()
-            unread, engine.unread = engine.unread, b""
-            return unread
+            engine.has_more = False
+            return MORE
         if not self._upgraded:
             return await self._receive_answer(max_bytes)
         data = await self._stream.receive_some(max_bytes)
@@ -348,7 +350,8 @@ class _Wire(trio.abc.Stream):
         if upgrade is not None:
             self._upgraded = True
             frames = len(self.answer) - upgrade.end()
-            data, self.engine.unread = data[: len(data) - frames], data[len(data) - frames :]
+            self.engine.keep(data[len(data) - frames :])
+            data = data[: len(data) - frames]
         elif not data or len(self.answer) > _ANSWER_BYTES:
             what = "sent an endless answer to" if data else "hung up during"
             raise LinkClosed(1006, f"the server {what} the handshake")

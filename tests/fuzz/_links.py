@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -72,8 +72,8 @@ class Server:
         messages: list[str | bytes] = []
         ended: Exception | None = None
 
-        def take(message: str | bytes) -> bool:
-            messages.append(message)
+        def take(arrived: Iterator[str | bytes]) -> bool:
+            messages.extend(arrived)
             return False
 
         async with trio.open_nursery() as nursery:

@@ -230,7 +230,7 @@ async def test_what_connections_received_counts_when_they_are_gone(autojump_cloc
             (port,) = o2._runtime.hub.ports
             for _ in range(2):
                 port.receive(
-                    '{"action": "subscribe_trades", "trades": [], "market_id": "0x' + "7" * 64 + '"}'
+                    ['{"action": "subscribe_trades", "trades": [], "market_id": "0x' + "7" * 64 + '"}']
                 )
         assert (received > 10, port.unrouted) == (True, 2)
         await trio.sleep(10)

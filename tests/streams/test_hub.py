@@ -44,9 +44,9 @@ def test_two_precisions_of_one_market_stay_apart() -> None:
     world.up()
     assert places(world) == [[DEPTH], [COARSE]]
     one, two = world.hub.ports
-    one.receive(snapshot([(101, 1)]))
-    two.receive(snapshot([(1000, 9)]))
-    one.receive(change([(101, 1)]))
+    one.receive([snapshot([(101, 1)])])
+    two.receive([snapshot([(1000, 9)])])
+    one.receive([change([(101, 1)])])
     assert [update.changes.bids[0].price for update in drain(fine)] == [101, 101]
     assert [update.changes.bids[0].price for update in drain(coarse)] == [1000]
 
@@ -137,7 +137,7 @@ def test_giving_up_a_connection_ends_its_streams_only() -> None:
     lost, kept = world.mailbox(DEPTH), world.mailbox(COARSE)
     world.up()
     one, two = world.hub.ports
-    one.receive(first(Kind.DEPTH))
+    one.receive([first(Kind.DEPTH)])
     world.down()
     world.hub.give_up(one, lambda: O2ConnectionLost("gave up"))
     assert world.hub.ports == [two]

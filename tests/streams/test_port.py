@@ -177,7 +177,7 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
 def test_a_broken_book_is_replaced(bad: str | bytes) -> None:
     world = World()
     (box,) = world.live(DEPTH)
-    world.port.receive(bad)
+    world.port.receive([bad])
     world.pump()
     assert world.wire.actions[-3:] == ["unsubscribe_depth", "subscribe_depth", "PING"]
     # Differences of the old subscription are still on their way.
@@ -302,7 +302,7 @@ def test_a_broken_frame_touches_what_it_may_have_been_for(text: str | bytes, tou
     world = World()
     boxes = world.live(*ALL)
     world.receive(snapshot([(10, 5)], market=OTHER))
-    world.port.receive(text)
+    world.port.receive([text])
     assert {event.topic for event in world.host.told(TopicBroken)} == {str(key) for key in touched}
     assert not any(box.ended for box in boxes)
     ignored = world.host.told(FrameIgnored)
@@ -367,7 +367,7 @@ def test_a_repair_begins_only_when_the_request_is_out() -> None:
     world.live(NONCE)
     world.down()
     world.port.link_up()
-    world.port.receive('{"action": "subscribe_nonce", ')
+    world.port.receive(['{"action": "subscribe_nonce", '])
     assert world.host.repairs == []
     assert world.topic(NONCE).epoch == 2
     world.port.link_down("again")
@@ -627,7 +627,7 @@ def test_an_unsent_request_cannot_be_refused() -> None:
     world = World()
     world.mailbox(TRADES)
     world.port.link_up()
-    world.port.receive(error())
+    world.port.receive([error()])
     assert refused(world) == []
 
 
@@ -697,7 +697,7 @@ def test_an_answer_is_that_to_the_first_heartbeat_without_one() -> None:
     world.live(TRADES)
     first, second = world.port.heartbeat(), world.port.heartbeat()
     world.host.advance(world.host.options.silence_timeout + 1)
-    world.port.receive("PONG")
+    world.port.receive(["PONG"])
     assert world.port.has_answered(first)
     assert not world.port.has_answered(second)
 

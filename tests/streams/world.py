@@ -251,7 +251,7 @@ class World:
         """Answer all heartbeats."""
         for port, wire in self.wires.items():
             for _ in range(wire.unanswered_pings):
-                port.receive("PONG")
+                port.receive(["PONG"])
             wire.unanswered_pings = 0
 
     def back(self) -> None:
@@ -267,7 +267,7 @@ class World:
     def receive(self, *texts: str) -> None:
         """Let frames arrive on the first connection, and what they cause go out."""
         for text in texts:
-            self.port.receive(text)
+            self.port.receive([text])
             self.pump()
 
     @property

@@ -83,20 +83,20 @@ async def _complaints(
 
 def _stall(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """Keep everything from the buffers that comes during so many seconds, then let it in at once."""
-    push, until = Mailbox.push, trio.current_time() + seconds
+    push_all, until = Mailbox.push_all, trio.current_time() + seconds
     kept: list[Any] = []
 
-    def late(self: Any, item: Any, source: Any, now: float) -> bool:
-        kept.append((self, item, source))
+    def late(self: Any, items: Any, source: Any, now: float) -> bool:
+        kept.append((self, items, source))
         return False
 
     async def release() -> None:
         await trio.sleep_until(until)
-        patch.setattr(Mailbox, "push", push)
-        for mailbox, item, source in kept:
-            push(mailbox, item, source, until)
+        patch.setattr(Mailbox, "push_all", push_all)
+        for mailbox, items, source in kept:
+            push_all(mailbox, items, source, until)
 
-    patch.setattr(Mailbox, "push", late)
+    patch.setattr(Mailbox, "push_all", late)
     trio.lowlevel.spawn_system_task(release)
 
 
@@ -206,8 +206,8 @@ async def test_an_epoch_that_no_break_began_is_found(
 ) -> None:
     admit = Topic._admit
 
-    def ahead(self: Topic, update: Any, now: float) -> bool:
-        admitted = admit(self, update, now)
+    def ahead(self: Topic, update: Any) -> bool:
+        admitted = admit(self, update)
         object.__setattr__(update, "epoch", self.epoch + 1)
         return admitted
 

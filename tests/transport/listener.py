@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import trio
@@ -35,9 +35,10 @@ class Listener:
         finally:
             self._changed.unpark_all()
 
-    def _take(self, message: str | bytes) -> bool:
-        self._messages.append(message)
-        self._changed.unpark()
+    def _take(self, messages: Iterator[str | bytes]) -> bool:
+        for message in messages:
+            self._messages.append(message)
+            self._changed.unpark()
         return False
 
     async def receive(self) -> str | bytes:

@@ -13,7 +13,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Request, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from o2trio.transport._engine import Engine
+from o2trio.transport._engine import MORE, Engine
 
 LIMIT = 300
 Log = list[tuple[Any, ...]]
@@ -50,9 +50,12 @@ class Player:
         engine.receive_data(server.send(AcceptConnection()))
         assert isinstance(next(engine.events()), AcceptConnection)
 
-    def take(self, message: str | bytes) -> bool:
-        self.log.append(("message", message))
-        return next(self.pauses)
+    def take(self, messages: Iterator[str | bytes]) -> bool:
+        for message in messages:
+            self.log.append(("message", message))
+            if next(self.pauses):
+                return True
+        return False
 
     def play(self, pieces: Sequence[bytes], *, leaves_after: int | None = None) -> Log:
         """Return what came of these reads and the end of the stream; it may close by itself after so many."""
@@ -77,8 +80,8 @@ class Player:
                 # Also a reader task would end here.
                 self.log.append(("died", str(error)))
                 self.dead = True
-            if isinstance(self.engine, Engine):
-                data, self.engine.unread = self.engine.unread, b""
+            if isinstance(self.engine, Engine) and self.engine.has_more:
+                data, self.engine.has_more = MORE, False
 
     def handle(self, event: object) -> None:
         if isinstance(event, Ping):
@@ -209,9 +212,8 @@ def test_a_turn_that_the_receiver_asks_for_comes_before_the_next_message(first: 
     for event in engine.events():
         player.handle(event)
     assert [len(entry[1]) for entry in player.log] == [3]
-    assert engine.unread == _TWO
-    unread, engine.unread = engine.unread, b""
-    player.play([unread])
+    assert engine.has_more
+    player.play([MORE])
     assert player.log[1:] == [*_messages("two"), _CUT]
 
 
