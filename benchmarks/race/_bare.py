@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
+from itertools import islice
 from typing import Protocol
 
 import attrs
@@ -76,49 +77,86 @@ def decode(task: Task) -> Result:
     return dict(zip(("sent_us", "read_us", "wall_us"), each, strict=True), lost=0.0)
 
 
-def _payloads(sock: socket.socket) -> Iterator[bytearray]:
-    """Yield the texts of a server that sends them whole and unmasked."""
-    data, at = bytearray(), 0
-    while True:
-        size, head = (data[at + 1], 2) if len(data) >= at + 10 else (2**63, 10)
+_HANDSHAKE = (
+    b"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+# A mask of zeros changes nothing.
+_SUBSCRIPTION = b"\x81\xfe" + len(_REQUEST).to_bytes(2) + bytes(4) + _REQUEST.encode()
+
+
+def _payloads(data: bytearray) -> Iterator[bytearray]:
+    """Take the whole frames off what a server said that sends them unmasked, and yield their texts."""
+    at = 0
+    while len(data) >= at + 10:
+        size, head = data[at + 1], 2
         if size == 126:
             size, head = int.from_bytes(data[at + 2 : at + 4]), 4
         elif size == 127:
             size, head = int.from_bytes(data[at + 2 : at + 10]), 10
         end = at + head + size
-        if len(data) >= end:
-            yield data[at + head : end]
-            at = end
-        else:
-            if at:
-                del data[:at]
-                at = 0
-            data += sock.recv(16384)
+        if len(data) < end:
+            break
+        yield data[at + head : end]
+        at = end
+    del data[:at]
+
+
+class _Lean:
+    """Decodes frames, and nothing else; the first is the snapshot, after which the others may come.
+
+    Attributes:
+      left: messages that are still to come.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.left = task.scenario.messages + 1
+        self._meter, self._delays = Meter(task), list[int]()
+        self._messages, self._is_timed = task.scenario.messages, bool(task.scenario.rate)
+        self._data = bytearray()
+
+    def feed(self, received: bytes | bytearray) -> None:
+        """Take what was received."""
+        self._data += received
+        for payload in islice(_payloads(self._data), self.left):
+            if self.left > self._messages:
+                self._meter.start()
+            elif self._is_timed:
+                self._delays.append(delay(_decode(payload).seen_timestamp))
+            else:
+                _decode(payload)
+            self.left -= 1
+
+    def result(self) -> Result:
+        """Return the metrics; nothing is left."""
+        self._meter.finish(self._messages, self._delays)
+        return self._meter.result()
 
 
 def floor(task: Task) -> Result:
     """Receive with nothing between the socket and the decoder."""
+    lean = _Lean(task)
     with socket.create_connection(("127.0.0.1", task.port)) as plain:
         context = _trust(task)
         sock = context.wrap_socket(plain, server_hostname="127.0.0.1") if context else plain
-        sock.sendall(
-            b"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        sock.sendall(_HANDSHAKE)
         sock.recv(4096)
-        # A mask of zeros changes nothing.
-        sock.sendall(b"\x81\xfe" + len(_REQUEST).to_bytes(2) + bytes(4) + _REQUEST.encode())
-        payloads, meter, delays = _payloads(sock), Meter(task), list[int]()
-        next(payloads)
-        meter.start()
-        if task.scenario.rate:
-            for _ in range(task.scenario.messages):
-                delays.append(delay(_decode(next(payloads)).seen_timestamp))
-        else:
-            for _ in range(task.scenario.messages):
-                _decode(next(payloads))
-        meter.finish(task.scenario.messages, delays)
-    return meter.result()
+        sock.sendall(_SUBSCRIPTION)
+        while lean.left:
+            lean.feed(sock.recv(16384))
+        return lean.result()
+
+
+async def trio_floor(task: Task) -> Result:
+    """Receive with nothing between a Trio stream and the decoder."""
+    lean = _Lean(task)
+    async with await trio.open_tcp_stream("127.0.0.1", task.port) as stream:
+        await stream.send_all(_HANDSHAKE)
+        await stream.receive_some(4096)
+        await stream.send_all(_SUBSCRIPTION)
+        while lean.left:
+            lean.feed(await stream.receive_some(65536))
+        return lean.result()
 
 
 # -- libraries -------------------------------------------------------------------------------------
@@ -219,6 +257,7 @@ async def picows(task: Task) -> Result:
 MEASURES: dict[tuple[str, str], Measure] = {
     ("decode", "stream"): decode,
     ("floor", "stream"): floor,
+    ("floor-trio", "stream"): lambda task: trio.run(trio_floor, task),
     ("picows", "stream"): lambda task: asyncio.run(picows(task)),
     ("websockets", "stream"): lambda task: trio.run(websockets, task),
     ("trio-websocket", "stream"): lambda task: trio.run(raw_trio, task),

@@ -11,6 +11,7 @@ __all__ = ["PEERS", "SCENARIOS", "TARGETS", "Scenario", "Target"]
 PEERS = {
     "decode": "msgspec alone decodes the same frames, without any network",
     "floor": "blocking socket, lean frame parser, typed decode; no event loop, no book",
+    "floor-trio": "the same on a Trio stream: what no Trio program can be below",
     "picows": "picows (C, asyncio, a callback per frame) and typed decode; no book: the practical limit",
     "websockets": "the Trio client of websockets; nothing is decoded",
     "trio-websocket": "trio-websocket; nothing is decoded",
@@ -23,8 +24,8 @@ PEERS = {
 """Who races: name and what it is made of."""
 
 _CLIENTS = ("sdk", "ours", "ours-batches")
-_ALL = ("floor", "picows", "websockets", "trio-websocket", "naive", "sdk", "sdk-book", "ours", "ours-batches")
-_PROMPT = ("floor", "picows", "websockets", "trio-websocket", "naive", "sdk", "ours")
+_PROMPT = ("floor", "floor-trio", "picows", "websockets", "trio-websocket", "naive", "sdk", "ours")
+_ALL = (*_PROMPT, "sdk-book", "ours-batches")
 
 
 @attrs.frozen(slots=True, kw_only=True)
