@@ -97,6 +97,8 @@ class _BookSide(dict[int, int]):
 
     def __missing__(self, price: int) -> int:
         """Make an empty level of a price that is looked for."""
+        if not isinstance(price, int):
+            raise TypeError(f"a price is an integer, not {price!r:.40}")
         ranks = self.ranks
         if len(ranks) >= self.sweep_at:
             self._sweep()

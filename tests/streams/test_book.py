@@ -281,3 +281,14 @@ def test_levels_that_became_empty_do_not_pile_up() -> None:
     assert book.volume_to(Side.SELL, 4_999) == 1
     book.apply(update([], [(11, -1), (15, 1)]))
     assert book.best_ask == Level(15, 1)
+
+
+@pytest.mark.parametrize("side", ["bids", "asks"])
+def test_prices_that_are_no_integers_are_refused(side: str) -> None:
+    book = DepthBook()
+    wrong = (Level("20", "1"),)  # type: ignore[arg-type]  # that is the point
+    changes = DepthChanges(wrong, ()) if side == "bids" else DepthChanges((), wrong)
+    with pytest.raises(TypeError):
+        book.apply(DepthUpdate(market_id=MARKET, changes=changes))
+    assert len(book) == 0
+    assert book.best_ask is book.best_bid is None
