@@ -6,6 +6,7 @@ in ``_order_book`` and ``_ticker``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -32,6 +33,8 @@ class _LatestMailbox(Mailbox[AnyUpdate]):
         self._last: AnyUpdate | None = None
 
     def push(self, item: AnyUpdate, source: Source[AnyUpdate], now: float) -> bool:
+        if self.ended:
+            return False
         for kept in self._buffer:
             if type(kept) is type(item):
                 self._buffer.remove(kept)
@@ -42,13 +45,14 @@ class _LatestMailbox(Mailbox[AnyUpdate]):
         return False
 
     def push_all(self, items: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> bool:
-        self.conflated += len(items) - 1
+        # All of one kind.
+        if not self.ended:
+            self.conflated += len(items) - 1
         return self.push(items[-1], source, now)
 
     @property
     def slack(self) -> int:
-        # What comes of several topics is kept in its order only if it comes at once.
-        return -1
+        return 0 if self.is_shared else sys.maxsize
 
     def settle(self) -> None:
         if self._last is not None and not self._buffer:

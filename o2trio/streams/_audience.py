@@ -9,8 +9,8 @@ from ._mailbox import Mailbox, Source
 
 __all__ = ["Audience"]
 
-_RUN = 32
-_RUN_OF_A_MEMBER = 4
+_STINT = 32
+_STINT_OF_A_MEMBER = 4
 """Items that come together, and how many more for each member: to wake it costs as much as a few of them."""
 
 
@@ -67,11 +67,11 @@ class Audience:
         for mailbox in self.members:
             mailbox.settle()
 
-    def room(self) -> int:
-        """Return how many items the members can be given at once: then each should have its turn."""
+    def stint(self) -> int:
+        """Return how many items the members may be given before they should have their turn; see there."""
         members = self.members
-        room = _RUN + _RUN_OF_A_MEMBER * len(members)
-        return min([room, *[mailbox.slack for mailbox in members]])
+        most = _STINT + _STINT_OF_A_MEMBER * len(members)
+        return min([most, *[mailbox.slack for mailbox in members]])
 
     def push(self, updates: list[AnyUpdate], source: Source[AnyUpdate], now: float) -> None:
         """Give items to all members."""

@@ -46,8 +46,10 @@ class Hub:
         Raises:
           TooManyConnections: there is no room; `mailbox` is attached to nothing then.
         """
+        wanted = list(keys)
+        mailbox.is_shared = len(wanted) > 1
         try:
-            for key in keys:
+            for key in wanted:
                 self._find(key).join(mailbox, seed=seed)
         except TooManyConnections:
             self.detach(mailbox)

@@ -8,6 +8,7 @@ consumer has room again; events end in a gap mark, behind which nothing is kept 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -110,6 +111,7 @@ class Mailbox(Generic[T]):
       opened: set when every topic behind it has its request on the wire and its first snapshot, or
         when it has ended.
       lag: keeps live items while older ones are read, or None.
+      is_shared: whether several topics are behind it.
       room: set while the buffer is at most half full; watched by who reads older items.
       delivered, conflated, backfilled, gaps: counters for statistics.
       last_item_time: when the last item was put in, on the Trio clock.
@@ -130,6 +132,7 @@ class Mailbox(Generic[T]):
         "delivered",
         "ended",
         "gaps",
+        "is_shared",
         "lag",
         "last_item_time",
         "opened",
@@ -148,6 +151,7 @@ class Mailbox(Generic[T]):
         self._error: Callable[[], Exception] | None = None
         self.lag: Lag[T] | None = None
         self.ended = False
+        self.is_shared = False
         self.arrived = trio.lowlevel.ParkingLot()
         self.room = trio.Event()
         self.opened = trio.Event()
@@ -214,8 +218,13 @@ class Mailbox(Generic[T]):
 
     @property
     def slack(self) -> int:
-        """How many items are missing to half of the buffer; below zero if there are more."""
-        return self._half - len(self._buffer)
+        """How many items may be added before the consumer should have its turn; if 1 or less, one.
+
+        0 if several topics are behind it: each item must come at once, or they would change places.
+        """
+        if self.is_shared:
+            return 0
+        return self._half - len(self._buffer) + 1 if self.is_plain else sys.maxsize
 
     def _overflow(self, item: T, source: Source[T], now: float) -> None:
         if self._strict:

@@ -111,36 +111,39 @@ class Port:
         Returns:
           whether it stopped for others to have their turn: a consumer has enough to do, or enough was done.
         """
-        self.heard_at = self._host.now()
-        slots, former, enough = self.slots, self._former, self.frames + _TURN
+        now, enough = self._host.now(), self.frames + _TURN
+        slots, former = self.slots, self._former
         running: list[Topic] = []
         crowded = False
-        for message in messages:
-            self.frames += 1
-            try:
-                kind, market_id, update = frame = decode(message)
-            except DecodeError as problem:
-                _hand_out(running)
-                self._undecodable(problem, message)
-            else:
-                wanted = _ITEMS.get(kind)
-                topic = None if wanted is None else slots.get((wanted, market_id))
-                if (
-                    topic is not None
-                    and topic.state is _LIVE
-                    and topic.is_confirmed
-                    and not (former and former.get(topic.key.slot))
-                    and isinstance(update, Update)
-                ):
-                    if not topic.run:
-                        running.append(topic)
-                    crowded = topic.take(update)
-                else:
+        try:
+            for message in messages:
+                self.heard_at = now
+                self.frames += 1
+                try:
+                    kind, market_id, update = frame = decode(message)
+                except DecodeError as problem:
                     _hand_out(running)
-                    crowded = self._route(frame, message)
-            if crowded or self.frames >= enough:
-                break
-        _hand_out(running)
+                    self._undecodable(problem, message)
+                else:
+                    wanted = _ITEMS.get(kind)
+                    topic = None if wanted is None else slots.get((wanted, market_id))
+                    if (
+                        topic is not None
+                        and topic.state is _LIVE
+                        and topic.is_confirmed
+                        and not (former and former.get(topic.key.slot))
+                        and isinstance(update, Update)
+                    ):
+                        if not topic.run:
+                            running.append(topic)
+                        crowded = topic.take(update)
+                    else:
+                        _hand_out(running)
+                        crowded = self._route(frame, message)
+                if crowded or self.frames >= enough:
+                    break
+        finally:
+            _hand_out(running)
         return crowded or self.frames >= enough
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
@@ -205,9 +208,12 @@ class Port:
         return PING, None
 
     def check_stale(self, now: float) -> None:
-        """Report topics that have been silent for too long."""
+        """Report topics that have been silent for too long; forget what nothing can come of any more."""
         for topic in self.slots.values():
             topic.check_stale(now)
+        for slot in list(self._former):
+            if slot not in self.slots or self.slots[slot].is_confirmed:
+                self._forget(slot, now)
 
     # -- the topics' side -----------------------------------------------------------------------
 
@@ -219,13 +225,17 @@ class Port:
 
     def unsubscribe(self, topic: Topic) -> None:
         """Queue the end of the topic's subscription."""
-        now = self._host.now()
-        former = self._former.setdefault(topic.key.slot, {})
-        for key, since in list(former.items()):
-            if now - since > self._host.options.silence_timeout:
-                del former[key]
-        former[topic.key] = now
+        slot, now = topic.key.slot, self._host.now()
+        self._forget(slot, now)
+        self._former.setdefault(slot, {})[topic.key] = now
         self._send(topic.key.unsubscribe_frame(), None)
+
+    def _forget(self, slot: Slot, now: float) -> None:
+        """Forget subscriptions that ended so long ago that nothing of them is on its way."""
+        patience = self._host.options.silence_timeout
+        former = {key: since for key, since in self._former.pop(slot, {}).items() if now - since <= patience}
+        if former:
+            self._former[slot] = former
 
     def release(self, topic: Topic) -> None:
         """Free the topic's slot."""

@@ -50,7 +50,7 @@ class Topic:
       memory: the latest orders, balances or nonces, for a topic of those.
       ledger: the latest trades, for a topic of trades.
       held: live updates that wait for a repair.
-      run: live updates that were taken in and are to be handed out now.
+      run: live updates that were taken in, and are handed out before the port has done with this read.
       items, last_item_time: what came in, for statistics.
     """
 
@@ -75,7 +75,7 @@ class Topic:
         self._table = SNAPSHOT_FIRST if self.behaviour.starts_with_snapshot else QUIET
         self._book = DepthBook() if key.kind is Kind.DEPTH else None
         self._view: AnyUpdate | None = None
-        self._room = 0
+        self._stint = 0
         self._recovered: tuple[list[AnyUpdate], str] = ([], "")
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
@@ -116,11 +116,11 @@ class Topic:
         run = self.run
         run.append(update)
         if len(run) == 1:
-            self._room = self.audience.room()
-        if len(run) <= self._room:
+            self._stint = self.audience.stint()
+        if len(run) < self._stint:
             return False
         self.hand_out()
-        return self.audience.is_crowded or self._room > 0
+        return self.audience.is_crowded or self._stint > 0
 
     def hand_out(self) -> None:
         """Give the consumers what was taken in."""
@@ -244,7 +244,7 @@ class Topic:
         if wanted and trades:
             assert self.key.market_id is not None
             update = TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
-            self._hand_out([update])
+            self._burst([update])
         return wanted
 
     def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
@@ -411,11 +411,11 @@ class Topic:
             mending += memory.news(read, held)
             if problem:
                 memory.forget()
-        self._hand_out(mending)
+        self._burst(mending)
         if memory is not None and not problem:
             memory.learn(read)
         self.audience.admit_late()
-        self._hand_out(held)
+        self._burst(held)
         self._restored(complete=not problem)
         self._seed(problem)
         self._learn()
@@ -426,7 +426,7 @@ class Topic:
 
     # -- helpers --------------------------------------------------------------------------------
 
-    def _hand_out(self, updates: list[AnyUpdate]) -> None:
+    def _burst(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         now = self._host.now()
         admitted = [update for update in updates if self._admit(update)]

@@ -23,7 +23,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
 __all__ = ["MORE", "Engine", "Inbox", "Receiver"]
 
 Receiver = Callable[[Iterator[str | bytes]], bool]
-"""Takes messages as long as there are any; true if it stopped early, for other tasks to have their turn."""
+"""Takes messages, perhaps none; returns true if it stopped early, for other tasks to have their turn."""
 
 MORE = b"more"
 """Stands for what was left over when the receiver stopped."""

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2trio.streams import Mailbox, State
+from o2trio._latest import _LatestMailbox
+from o2trio.models import BalanceUpdate, OrderUpdate, TradeUpdate
+from o2trio.streams import Mailbox, State, TopicKey, _port
+from o2trio.streams._audience import Audience
 from o2trio.streams._machine import QUIET, SNAPSHOT_FIRST, Action, Event, Step
 from o2trio.streams._port import _TURN
-from o2trio.wire import AnyUpdate
+from o2trio.wire import AnyUpdate, Kind, decode
 
 from .world import (
     BALANCES,
@@ -27,6 +30,7 @@ from .world import (
     change,
     drain,
     error,
+    first,
     nonce,
     orders,
     snapshot,
@@ -128,3 +132,88 @@ def test_what_came_before_a_break_is_handed_out_before_it() -> None:
     assert not world.port.receive([change([(10, size)]) for size in sizes])
     assert [update.epoch for update in drain(box)] == [0, 0]
     assert world.topic(DEPTH).epoch == 1
+
+
+def test_what_was_taken_before_a_bug_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(message: str) -> Any:
+        if message == "boom":
+            raise RuntimeError("a bug")
+        return decode(message)
+
+    monkeypatch.setattr(_port, "decode", broken)
+    world = World()
+    (box,) = world.live(TRADES)
+    with pytest.raises(RuntimeError, match="a bug"):
+        world.port.receive([trades(1), trades(2), "boom"])
+    assert len(drain(box)) == 2
+
+
+def test_a_mailbox_of_several_topics_gets_their_items_as_they_came() -> None:
+    world = World(buffer_size=16)
+    box: Mailbox[AnyUpdate] = Mailbox(16, strict=True)
+    world.hub.attach(box, [TRADES, ORDERS, BALANCES])
+    world.back()
+    came = [item for n in range(8) for item in (trades(n), orders(n), balances((FIRST, n)))]
+    messages, got = iter(came), list[AnyUpdate]()
+    while world.port.receive(messages):
+        got += drain(box)
+    got += drain(box)
+    assert [type(update) for update in got] == [TradeUpdate, OrderUpdate, BalanceUpdate] * 8
+
+
+def test_nothing_heard_is_not_heard_later() -> None:
+    world = World()
+    world.live(TRADES)
+    world.port.receive([trades(1)])
+    world.host.advance(10)
+    assert not world.port.receive([])
+    assert world.port.heard_at == world.host.now() - 10
+
+
+def _runs(world: World, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Return how many items come together where 10 of depth and trades take turns."""
+    push, runs = Audience.push, set[int]()
+
+    def noted(self: Audience, updates: list[AnyUpdate], source: Any, now: float) -> None:
+        runs.add(len(updates))
+        push(self, updates, source, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Audience, "push", noted)
+        world.port.receive([item for n in range(10) for item in (change([(10, 1)]), trades(n))])
+    return runs
+
+
+def test_after_a_break_items_come_together_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.live(DEPTH, TRADES)
+    world.receive(change([(10, -1000)]), first(Kind.DEPTH))
+    world.pong()
+    assert _runs(world, monkeypatch) == {1}, "some may be of the older subscription"
+    world.host.advance(world.host.options.silence_timeout + 1)
+    world.port.check_stale(world.host.now())
+    assert _runs(world, monkeypatch) == {10}
+
+
+@pytest.mark.parametrize("keys", [(DEPTH,), (DEPTH, TRADES)], ids=["one topic", "two topics"])
+def test_who_wants_the_latest_only_stops_nobody(keys: tuple[TopicKey, ...]) -> None:
+    world = World()
+    world.live(DEPTH, TRADES)
+    latest = _LatestMailbox()
+    world.hub.attach(latest, keys)
+    messages = iter([change([(10, 1)])] * 30)
+    assert not world.port.receive(messages)
+    assert [len(told.changes.bids) for told in drain(latest)] == [1]
+
+
+def test_the_latest_is_kept_by_who_has_ended() -> None:
+    world = World()
+    world.live(DEPTH, TRADES)
+    latest = _LatestMailbox()
+    world.hub.attach(latest, [DEPTH, TRADES])
+    drain(latest)
+    world.receive(trades(1), '{"action": "subscribe_trades", "trades": 7}', trades(2), trades(3))
+    world.topic(DEPTH).fail(lambda: RuntimeError("refused"))
+    topic = world.topic(TRADES)
+    topic.repaired(topic.epoch, [])
+    assert len(drain(latest)) == 1
