@@ -35,6 +35,8 @@ _PACKAGES = ("o2-sdk", "picows", "websockets", "trio-websocket", "wsproto", "msg
 
 _BASE = "sdk"
 
+_TARGET_HEAD = ("What", "Target", "Reached", "Verdict", "With batches()")
+
 _WORDS = """\
 Each peer has a process and a core of its own, the load server the other core; the peers take their turns in
 each round. Figures are medians of the rounds. The last column says how many times better than the official
@@ -59,13 +61,12 @@ def page(results: Results, command: str, rounds: int) -> str:
         table(("What", "Which"), about),
         table(("Peer", "What it is"), PEERS.items()),
     ]
+    if reached := list(verdicts(results)):
+        parts += [".. rubric:: Targets\n", table(_TARGET_HEAD, reached)]
     for name, peers in results.items():
         metrics = _present(peers)
         head = ("Peer", *(_METRICS[metric][0] for metric in metrics), "against the SDK")
         parts += [f".. rubric:: {name}: {SCENARIOS[name].what}\n", table(head, _rows(peers, metrics))]
-    reached = list(verdicts(results))
-    if reached:
-        parts += [".. rubric:: Targets\n", table(("What", "Target", "Reached", "Verdict"), reached)]
     return "\n".join(parts)
 
 
@@ -102,29 +103,33 @@ def _rows(peers: Mapping[str, Sequence[Result]], metrics: Sequence[str]) -> Iter
 
 
 def verdicts(results: Results) -> Iterator[Sequence[str]]:
-    """Yield, for each target that was raced for, what it is, its limit, what was reached, and the verdict."""
+    """Yield, for each target that was raced for, what it is, its limit, what was reached, and the verdict.
+
+    Last comes what was reached by a consumer that takes batches, where such a one raced.
+    """
     for target in TARGETS:
         peers = results.get(target.scenario, {})
         ours = peers.get("ours", ())
         theirs = peers.get(target.against or "ours", ())
         if ours and theirs:
-            yield _verdict(target, ours, theirs)
+            reached = _reached(target, ours, theirs)
+            value = statistics.median(reached)
+            met = value >= target.limit if target.faster else value <= target.limit
+            batches = _reached(target, peers.get("ours-batches", ()), theirs)
+            yield *_words(target), _spread(reached), "met" if met else "missed", _spread(batches)
 
 
-def _verdict(target: Target, ours: Sequence[Result], theirs: Sequence[Result]) -> Sequence[str]:
+def _reached(target: Target, ours: Sequence[Result], theirs: Sequence[Result]) -> list[float]:
     if target.against is None:
-        reached = [result[target.metric] for result in ours]
-    else:
-        reached = (
-            _ratio(theirs, ours, target.metric) if target.faster else _ratio(ours, theirs, target.metric)
-        )
-    value = statistics.median(reached)
-    met = value >= target.limit if target.faster else value <= target.limit
+        return [result[target.metric] for result in ours]
+    return _ratio(theirs, ours, target.metric) if target.faster else _ratio(ours, theirs, target.metric)
+
+
+def _words(target: Target) -> tuple[str, str]:
     what = f"{target.scenario}, {_METRICS[target.metric][0]}"
     if target.against is not None:
         what += f": {target.against} / ours" if target.faster else f": ours / {target.against}"
-    bound = f"at {'least' if target.faster else 'most'} {target.limit:g}"
-    return what, bound, _spread(reached), "met" if met else "missed"
+    return what, f"at {'least' if target.faster else 'most'} {target.limit:g}"
 
 
 def _median(rounds: Sequence[Result], metric: str) -> float:
