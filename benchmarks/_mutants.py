@@ -163,7 +163,7 @@ _STREAMS = (
         "held-lost",
         "what was held during a repair is lost",
         _TOPIC,
-        "        self._hand_out(held)\n",
+        "        self._burst(held)\n",
         "",
     ),
     Mutant(
