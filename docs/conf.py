@@ -44,7 +44,7 @@ extensions = [
     "sphinxcontrib_trio",
 ]
 # Figures are a part of a page, not one of their own.
-exclude_patterns = ["_build", "explanation/soak-figures.rst"]
+exclude_patterns = ["_build", "explanation/soak-figures.rst", "explanation/speed-figures.rst"]
 
 html_theme = "furo"
 html_title = f"o2trio {release}"
