@@ -212,7 +212,8 @@ class Port:
         for topic in self.slots.values():
             topic.check_stale(now)
         for slot in list(self._former):
-            if slot not in self.slots or self.slots[slot].is_confirmed:
+            # Without a request behind it, the end itself may still wait to be written.
+            if slot in self.slots and self.slots[slot].is_confirmed:
                 self._forget(slot, now)
 
     # -- the topics' side -----------------------------------------------------------------------

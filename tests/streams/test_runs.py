@@ -195,6 +195,18 @@ def test_after_a_break_items_come_together_again(monkeypatch: pytest.MonkeyPatch
     assert _runs(world, monkeypatch) == {10}
 
 
+def test_an_end_that_may_not_be_read_yet_is_not_forgotten() -> None:
+    world = World()
+    (box,) = world.live(TRADES)
+    world.hub.detach(box)
+    world.host.advance(world.host.options.silence_timeout + 1)
+    world.port.check_stale(world.host.now())
+    late = world.mailbox(TRADES)
+    world.receive(trades(1))
+    assert drain(late) == [], "it is of the older subscription"
+    assert world.port.unrouted == 1
+
+
 @pytest.mark.parametrize("keys", [(DEPTH,), (DEPTH, TRADES)], ids=["one topic", "two topics"])
 def test_who_wants_the_latest_only_stops_nobody(keys: tuple[TopicKey, ...]) -> None:
     world = World()
