@@ -27,8 +27,10 @@ from ._reads import (
     WindowSlot,
 )
 from ._trades import Trade, TraderSide, TradeUpdate
+from ._understanding import NOTHING_UNREAD, NotUnderstood, Rows
 
 __all__ = [
+    "NOTHING_UNREAD",
     "AccountInfo",
     "AccountState",
     "AccountWindow",
@@ -59,6 +61,7 @@ __all__ = [
     "MarketSummary",
     "Markets",
     "NonceUpdate",
+    "NotUnderstood",
     "Order",
     "OrderState",
     "OrderTransaction",
@@ -68,6 +71,7 @@ __all__ = [
     "RegisteredSession",
     "Resolution",
     "Rounding",
+    "Rows",
     "Side",
     "Ticker",
     "Trade",

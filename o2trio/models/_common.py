@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 
 import attrs
+
+from ._understanding import NOTHING_UNREAD, NotUnderstood
 
 __all__ = ["Gap", "Origin", "Side", "Update", "datetime_from"]
 
@@ -80,6 +83,9 @@ class Update:
       onchain_timestamp: the block's time in whole **seconds** since 1970, or None.
       seen_timestamp: when the exchange's indexer saw it, in **nanoseconds** since 1970, or None.
       gap: what is missing, where `origin` is ``GAP``; else None.
+      not_understood: entries of the message that lack something needed. They belong to the update like its
+        other entries: each says by its ``index`` where it stood.
+      unread: carried fields of the message that could not be read: wire name to raw value.
     """
 
     onchain_timestamp: int | None = None
@@ -87,6 +93,8 @@ class Update:
     origin: Origin = Origin.LIVE
     epoch: int = 0
     gap: Gap | None = None
+    not_understood: tuple[NotUnderstood, ...] = ()
+    unread: Mapping[str, object] = attrs.field(default=NOTHING_UNREAD, hash=False)
 
     @property
     def onchain_time(self) -> datetime | None:

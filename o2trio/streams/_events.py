@@ -8,8 +8,10 @@ __all__ = [
     "ConnectionDown",
     "ConnectionGivenUp",
     "ConnectionUp",
+    "EntryNotUnderstood",
     "Event",
     "EventsMissed",
+    "FieldNotUnderstood",
     "FrameIgnored",
     "ServerMessage",
     "TopicBroken",
@@ -97,6 +99,37 @@ class FrameIgnored(Event):
     connection: int
     problem: str
     frame: str
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class FieldNotUnderstood(Event):
+    """A carried field could not be read: it is None in its model, which keeps the raw value in `unread`.
+
+    Comes once for each new shape, which is a field together with a kind of JSON value; how often each shape
+    came is in ``statistics()``.
+
+    Attributes:
+      field: model and field, for example ``Order.timestamp``.
+      problem: what was expected and what came.
+    """
+
+    field: str
+    problem: str
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class EntryNotUnderstood(Event):
+    """An entry of a list lacks something needed; its consumer or caller got it as a ``NotUnderstood``.
+
+    Attributes:
+      source: the stream or the request that the entry belongs to.
+      problem: what is wrong and where.
+      entry: the raw entry as text, shortened.
+    """
+
+    source: str
+    problem: str
+    entry: str
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -120,7 +120,7 @@ class Port:
                 self.heard_at = now
                 self.frames += 1
                 try:
-                    kind, market_id, update = frame = decode(message)
+                    kind, market_id, update, _extra = frame = decode(message)
                 except DecodeError as problem:
                     _hand_out(running)
                     self._undecodable(problem, message)
@@ -148,7 +148,7 @@ class Port:
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
         """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
-        kind, market_id, update = frame
+        kind, market_id, update, _extra = frame
         route = _ROUTES.get(kind)
         if route is None:
             _CONTROL[kind](self, frame, message)

@@ -9,7 +9,7 @@ import attrs
 
 from ..models import BalanceUpdate, DepthUpdate, Id, NonceUpdate, OrderUpdate, TradeUpdate
 
-__all__ = ["AnyUpdate", "ErrorBody", "Frame", "FrameKind"]
+__all__ = ["AnyUpdate", "ErrorBody", "Extra", "Frame", "FrameKind", "OddField"]
 
 AnyUpdate = DepthUpdate | TradeUpdate | OrderUpdate | BalanceUpdate | NonceUpdate
 
@@ -58,6 +58,36 @@ class ErrorBody:
     turbo: bool = False
 
 
+@attrs.frozen(slots=True, kw_only=True)
+class OddField:
+    """A carried field that could not be read.
+
+    Attributes:
+      field: model and field, for example ``Order.timestamp``.
+      problem: what was expected and what came.
+      shape: names field and kind of JSON value; equal for all that look alike.
+    """
+
+    field: str
+    problem: str
+    shape: str
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Extra:
+    """What a frame says beside its plain content; plain frames have none.
+
+    Attributes:
+      error: the refusal that a frame with data also is.
+      odd: its carried fields that could not be read.
+      turbo: whether the frame belongs to the margin venue.
+    """
+
+    error: ErrorBody | None = None
+    odd: tuple[OddField, ...] = ()
+    turbo: bool = False
+
+
 class Frame(NamedTuple):
     """One decoded frame.
 
@@ -67,8 +97,10 @@ class Frame(NamedTuple):
         unknown frames the one they name, if any.
       body: the update with ``epoch`` 0 and ``origin`` ``SNAPSHOT`` (snapshot, view) or ``LIVE``; an
         :class:`ErrorBody`; or None.
+      extra: what the frame says beside that; None for a plain frame.
     """
 
     kind: FrameKind
     market_id: Id | None = None
     body: AnyUpdate | ErrorBody | None = None
+    extra: Extra | None = None

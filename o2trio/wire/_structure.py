@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, TypeVar, cast, get_args, get_origin
 
@@ -28,15 +29,28 @@ from ..models import (
     DepthUpdate,
     Id,
     Level,
+    NotUnderstood,
     Origin,
+    Rows,
 )
 from . import _values as read
 from ._values import Hook, is_list, is_object, show
 from ._vocabulary import FIELDS, OURS, REQUIRED, TYPES, names_of, spellings
 
-__all__ = ["DepthView", "Snapshot", "fail", "parse", "structure", "structure_json"]
+__all__ = [
+    "DepthView",
+    "Snapshot",
+    "fail",
+    "not_understood",
+    "parse",
+    "structure",
+    "structure_json",
+    "structure_rows",
+]
 
 T = TypeVar("T")
+
+_ID_FIELDS = ("order_id", "market_id", "asset_id", "contract_id")
 
 _SHORT = 200
 """Characters of a frame that an error keeps."""
@@ -223,6 +237,33 @@ def structure(value: object, kind: type[T], data: str | bytes) -> T:
     except _FAILURES as error:
         problem, path = _explain(error, value, kind)
     raise fail(problem, data, path)
+
+
+def structure_rows(value: object, kind: type[T], data: str | bytes) -> Rows[T]:
+    """Turn a decoded list into models of `kind`, each entry independent of its neighbors.
+
+    Raises:
+      DecodeError: `value` is not a list.
+    """
+    if not is_list(value):
+        raise fail(f"expected a list, not {show(value)}", data)
+    rows: list[T] = []
+    failed: list[NotUnderstood] = []
+    for index, entry in enumerate(value):
+        try:
+            rows.append(structure(entry, kind, data))
+        except DecodeError as error:
+            failed.append(not_understood(index, entry, f"{error.problem} at {error.path}"))
+    return Rows(rows, failed)
+
+
+def not_understood(index: int, entry: object, problem: str) -> NotUnderstood:
+    """Return `entry` as one that could not be read, with those of its ids that can be."""
+    ids: dict[str, str] = {}
+    for name in _ID_FIELDS if is_object(entry) else ():
+        with suppress(ValueError):
+            ids[name] = read.read_id(cast("dict[str, object]", entry).get(name), Id)
+    return NotUnderstood(index=index, problem=problem, raw=read.read_anything(entry, object), ids=ids)
 
 
 def structure_json(data: bytes | str, kind: type[T], shape: Callable[[object], object] | None = None) -> T:

@@ -112,11 +112,11 @@ REQUIRED: Mapping[type, tuple[str, ...]] = {
 """Fields that only a gap may leave out, so that a frame without them is broken."""
 
 OURS: Mapping[type, tuple[str, ...]] = {
-    DepthUpdate: ("origin", "epoch", "gap", "precision"),
-    TradeUpdate: ("origin", "epoch", "gap"),
-    OrderUpdate: ("origin", "epoch", "gap"),
-    BalanceUpdate: ("origin", "epoch", "gap"),
-    NonceUpdate: ("origin", "epoch", "gap"),
+    DepthUpdate: ("origin", "epoch", "gap", "not_understood", "unread", "precision"),
+    TradeUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
+    OrderUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
+    BalanceUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
+    NonceUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
 }
 """Fields that this library fills in; the wire cannot set them."""
 
