@@ -224,7 +224,7 @@ async def test_refusals_at_reconnections_use_up_the_attempts(autojump_clock: Moc
         await trio.sleep(40)
         sim.refuse_handshakes(404)
         sim.drop_connections()
-        with pytest.raises(O2ConnectionLost, match="after 3 attempts: .* HTTP 404"):
+        with pytest.raises(O2ConnectionLost, match=r"after 3 attempts: .* HTTP 404"):
             await orders.receive()
 
 
