@@ -90,7 +90,7 @@ _ACTIONS: Mapping[str, str] = {
 }
 """Every spelling of an action, and how it is usually spelled."""
 
-_LIST_OWNERS = {
+_OWNERS = {
     name: action
     for action, route in _ROUTES.items()
     if route.kind is not FrameKind.NONCE
@@ -244,9 +244,10 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
             raise fail("missing", data, f"$.{route.names[0]}")
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
-        for name, owner in _LIST_OWNERS.items():
+        # What has an action that nobody asked for is not for us; without an action it may be for anybody.
+        for name, owner in _OWNERS.items() if not action else ():
             if isinstance(message.get(name), (dict, list)) and message[name]:
-                error = fail(f"{name} under an unknown action", data, "$.action")
+                error = fail(f"{name} without an action", data, "$.action")
                 error.action = owner
                 raise error
         known = action.startswith("unsubscribe_") or says_yes(message)

@@ -328,11 +328,12 @@ LOST: list[tuple[dict[str, Any], str]] = [
     ({"action": "subscribe_trades", "data": [TRADE]}, "subscribe_trades"),
     ({"action": "subscribe_trades", "result": {"data": [TRADE]}, "status": "ok"}, "subscribe_trades"),
     ({"action": "subscribe_depth", **SNAPSHOT["view"], "view": None}, "subscribe_depth"),
-    # It is there under an action that nobody knows, or under none.
-    ({**CHANGE, "action": "depth_difference"}, "subscribe_depth_update"),
+    # It is there without an action.
+    ({**CHANGE, "action": {}}, "subscribe_depth_update"),
     ({**TRADES, "action": None}, "subscribe_trades"),
     ({**TRADES, "action": 5}, "subscribe_trades"),
-    ({"action": "news", "balance": [{}]}, "subscribe_balances"),
+    ({"balance": [{}]}, "subscribe_balances"),
+    ({**SNAPSHOT, "action": None}, "subscribe_depth"),
 ]
 
 
@@ -364,6 +365,17 @@ def test_an_action_in_another_spelling_is_that_action(
     typed = {**message, "type": alias}
     del typed["action"]
     assert read(typed) == read(message)
+
+
+@pytest.mark.parametrize("data", [SNAPSHOT, CHANGE, TRADES, ORDERS])
+def test_data_under_the_action_of_somebody_else_is_not_data(read: Read, data: Any) -> None:
+    frame = read({**data, "action": "subscribe_dreams"})
+    assert (frame.kind, frame.body, frame.extra) == (
+        FrameKind.UNKNOWN,
+        None,
+        Extra(action="subscribe_dreams"),
+    )
+    is_acknowledgement(read({**data, "action": "unsubscribe_depth"}))
 
 
 def test_binary_frames_that_are_not_text_are_broken(read: Read) -> None:
