@@ -45,7 +45,8 @@ class Topic:
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
       is_confirmed: whether the server is known to have read its last request.
-      sent_at: when its last request was written, or None.
+      sent_at: when its last request went out, or None: when it was handed to the writer, then when it was
+        written.
       fence: the number of the heartbeat that followed its last request.
       memory: the latest orders, balances or nonces, for a topic of those.
       ledger: the latest trades, for a topic of trades.
@@ -156,8 +157,14 @@ class Topic:
         self.audience.end(error)
         self.handle(Event.FAIL)
 
+    def requested(self) -> None:
+        """Note that the subscription request is about to be written: from now on it may be answered."""
+        self.sent_at = self._host.now()
+
     def sent(self) -> None:
-        """Note that the subscription request is on the wire."""
+        """Note that the subscription request is on the wire; what it waits for is timed from now on."""
+        if self.sent_at is None:
+            return  # It was an older one; the present one is in the outbox.
         self.sent_at = self._host.now()
         if self.behaviour.starts_with_snapshot:
             self._arm(self._host.options.snapshot_timeout, Event.TIMEOUT)
