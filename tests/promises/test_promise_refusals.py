@@ -100,8 +100,9 @@ async def test_naive_the_oldest_unconfirmed_subscription_is_refused(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The naive version: a bare error frame goes to the oldest request without an answer: a quiet stream."""
+    find = Refusals._find
     monkeypatch.setattr(
-        Topic, "is_confirmed", property(lambda self: False, lambda self, value: None), raising=False
+        Refusals, "_find", lambda self, error, barrier=None, **_: find(self, error, barrier, confirmed=True)
     )
     with pytest.RaisesGroup(SubscriptionRejected, allow_unwrapped=True, flatten_subgroups=True):
         async with open_simulator(seed=2, rate=3, flow=False) as sim, open_o2(sim.network) as o2:

@@ -633,7 +633,7 @@ def test_an_unsent_request_cannot_be_refused() -> None:
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=lambda key: key.kind.value)
 def test_a_refusal_that_is_read_before_the_writer_has_its_turn_again_is_not_lost(key: TopicKey) -> None:
-    """The request is out, and the writer has not come to note it (seen: 4 to 9 of 12 streams silent forever)."""
+    """The request is out, and the writer has not noted it (seen: 4 to 9 of 12 streams silent forever)."""
     world = World()
     box = world.mailbox(key)
     world.port.link_up()
@@ -700,7 +700,7 @@ PARSE_ERROR = error(1002, "parse error")
 
 
 def test_errors_that_answer_the_heartbeat_confirm_quiet_streams() -> None:
-    """A server without a text heartbeat answers each PING with an error (seen: it ended one quiet stream each)."""
+    """A server without a text heartbeat answers PING with an error (seen: each one ended a quiet stream)."""
     world = World(stale_after=10**6)
     boxes = [world.mailbox(key) for key in (TRADES, ORDERS, NONCE)]
     world.up()
