@@ -20,9 +20,9 @@ from ._events import FrameIgnored
 from ._host import Host
 from ._machine import Event, State
 from ._refusals import Refusals
-from ._routes import ACTIONS, ITEMS, ROUTES
+from ._routes import ACTIONS, ITEMS, ROUTES, kind_of_action
 from ._topic import Topic
-from ._topics import Slot, TopicKey, without_former
+from ._topics import Slot, TopicKey, is_empty, without_former
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,7 @@ class Port:
                 self.heard_at = now
                 self.frames += 1
                 try:
-                    kind, market_id, update, _extra = frame = decode(message)
+                    kind, market_id, update, extra = frame = decode(message)
                 except DecodeError as problem:
                     _hand_out(running)
                     self._undecodable(problem, message)
@@ -122,7 +122,9 @@ class Port:
                         and topic.state is _LIVE
                         and topic.is_confirmed
                         and not (former and former.get(topic.key.slot))
+                        and extra is None
                         and isinstance(update, Update)
+                        and not update.not_understood
                     ):
                         if not topic.run:
                             running.append(topic)
@@ -138,13 +140,30 @@ class Port:
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
         """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
-        kind, market_id, update, _extra = frame
+        kind, market_id, _update, extra = frame
+        if extra is not None and extra.odd:
+            self._host.oddities.note_fields(extra.odd)
         route = ROUTES.get(kind)
         if route is None:
             _CONTROL[kind](self, frame, message)
             return False
-        slot, event = (route[0], market_id), route[1]
-        topic = self.slots.get(slot)
+        topic = self.slots.get((route[0], market_id))
+        if extra is not None and extra.error is not None:
+            return self._route_with_error(topic, frame, extra.error)
+        return self._route_data(topic, frame)
+
+    def _route_with_error(self, topic: Topic | None, frame: Frame, error: ErrorBody) -> bool:
+        """Lead data to its topic, then the error that came with it; it refuses no topic that has had data."""
+        answered = topic is not None and topic.answered
+        crowded = self._route_data(topic, frame)
+        if topic is not None and isinstance(frame.body, Update) and is_empty(frame.body):
+            topic.answered = answered
+        self._refusals.take(error)
+        return crowded
+
+    def _route_data(self, topic: Topic | None, frame: Frame) -> bool:
+        kind, market_id, update, _extra = frame
+        slot, event = (ROUTES[kind][0], market_id), ROUTES[kind][1]
         if topic is None or update is None or isinstance(update, ErrorBody):
             self.unrouted += 1
             return False
@@ -162,6 +181,8 @@ class Port:
             topic.answered = topic.sent_at is not None
             if not topic.is_confirmed:
                 topic.confirmed()
+        if update.not_understood:
+            self._host.oddities.note_entries(str(topic.key), update.not_understood)
         topic.handle(event, update)
         return topic.audience.is_crowded
 
@@ -314,8 +335,13 @@ class Port:
         for topic in list(self.slots.values()):
             topic.answered_up_to(self.barriers.answered)
 
-    def _on_acknowledgement(self, _frame: Frame, _message: str | bytes) -> None:
-        pass
+    def _on_acknowledgement(self, frame: Frame, _message: str | bytes) -> None:
+        """Confirm the topic that is named, unless another held its slot: then it may be the other's."""
+        action = None if frame.extra is None else frame.extra.action
+        kind = kind_of_action(action)
+        topic = None if kind is None else self.slots.get((kind, frame.market_id))
+        if topic is not None and not self.had(topic.key.slot):
+            topic.confirmed()
 
     def _on_foreign(self, _frame: Frame, _message: str | bytes) -> None:
         self.unrouted += 1

@@ -81,8 +81,10 @@ class Extra:
       error: the refusal that a frame with data also is.
       odd: its carried fields that could not be read.
       turbo: whether the frame belongs to the margin venue.
+      action: the action that an acknowledgement repeats.
     """
 
+    action: str | None = None
     error: ErrorBody | None = None
     odd: tuple[OddField, ...] = ()
     turbo: bool = False

@@ -164,7 +164,7 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
     [
         change([(10, -6)]),
         change([(21, 1)]),
-        snapshot([(10, 0)]),
+        snapshot([(10, -1)]),
         json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
         '{"action": "subscribe_depth_update", "cha',
         '{"a": ',
@@ -195,7 +195,7 @@ def test_a_broken_snapshot_is_asked_for_again_while_the_consumer_still_opens() -
     world = World()
     box = world.mailbox(DEPTH)
     world.up()
-    world.receive(snapshot([(10, 5)], [(9, 5)]))
+    world.receive(snapshot([(10, -5)], [(9, 5)]))
     assert not box.opened.is_set()
     assert world.wire.actions.count("subscribe_depth") == 2
     world.receive(snapshot([(10, 5)]))
@@ -208,16 +208,16 @@ def test_fresh_snapshots_are_asked_for_with_growing_patience_and_not_for_ever() 
     world.up()
     asked = []
     for _ in range(3):
-        world.receive(snapshot([(10, 5)], [(9, 5)]))
+        world.receive(snapshot([(10, -5)], [(9, 5)]))
         while world.topic(DEPTH).state is State.BROKEN:
-            world.receive(snapshot([(10, 5)], [(9, 5)]), change([(1, 1)]), "nonsense")
+            world.receive(snapshot([(10, -5)], [(9, 5)]), change([(1, 1)]), "nonsense")
             world.host.advance(0.5)
             world.pump()
         asked.append(world.host.time)
     assert asked == [0, 1, 2]
     assert drain(box) == []
-    world.receive(snapshot([(10, 5)], [(9, 5)]))
-    with pytest.raises(ResynchronisationFailed, match="did not hold after 3 fresh snapshots: a snapshot is"):
+    world.receive(snapshot([(10, -5)], [(9, 5)]))
+    with pytest.raises(ResynchronisationFailed, match="did not hold after 3 fresh snapshots: a frame"):
         raise box.failure()
     assert not world.wire.subscribed
     world.host.advance(100)
