@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import DecodeError
 from ..models import Update
-from ..wire import PING, PONG, ErrorBody, Frame, FrameKind, Kind, decode
+from ..wire import PING, PONG, AnyUpdate, ErrorBody, Frame, FrameKind, Kind, decode
 from ._barriers import Barriers
 from ._events import FrameIgnored
 from ._host import Host
@@ -22,7 +22,7 @@ from ._machine import Event, State
 from ._refusals import Refusals
 from ._routes import ACTIONS, ITEMS, ROUTES, kind_of_action
 from ._topic import Topic
-from ._topics import Slot, TopicKey, is_empty, without_former
+from ._topics import Slot, TopicKey, without_former
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +119,7 @@ class Port:
                     topic = None if wanted is None else slots.get((wanted, market_id))
                     if (
                         topic is not None
+                        and not extra
                         and topic.state is _LIVE
                         and topic.is_confirmed
                         and not (former and former.get(topic.key.slot))
@@ -140,31 +141,26 @@ class Port:
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
         """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
-        kind, market_id, _update, extra = frame
+        kind, market_id, update, extra = frame
         if extra is not None and extra.odd:
             self._host.oddities.note_fields(extra.odd)
         route = ROUTES.get(kind)
         if route is None:
             _CONTROL[kind](self, frame, message)
             return False
-        topic = self.slots.get((route[0], market_id))
+        if extra is not None and extra.turbo:
+            self.unrouted += 1
+            return False
+        crowded = isinstance(update, Update) and self._route_data((route[0], market_id), route[1], update)
         if extra is not None and extra.error is not None:
-            return self._route_with_error(topic, frame, extra.error)
-        return self._route_data(topic, frame)
-
-    def _route_with_error(self, topic: Topic | None, frame: Frame, error: ErrorBody) -> bool:
-        """Lead data to its topic, then the error that came with it; it refuses no topic that has had data."""
-        answered = topic is not None and topic.answered
-        crowded = self._route_data(topic, frame)
-        if topic is not None and isinstance(frame.body, Update) and is_empty(frame.body):
-            topic.answered = answered
-        self._refusals.take(error)
+            # After the data, so that it refuses no stream that has had some.
+            self._take_error(extra.error)
         return crowded
 
-    def _route_data(self, topic: Topic | None, frame: Frame) -> bool:
-        kind, market_id, update, _extra = frame
-        slot, event = (ROUTES[kind][0], market_id), ROUTES[kind][1]
-        if topic is None or update is None or isinstance(update, ErrorBody):
+    def _route_data(self, slot: Slot, event: Event, received: AnyUpdate) -> bool:
+        topic = self.slots.get(slot)
+        update: AnyUpdate | None = received
+        if topic is None:
             self.unrouted += 1
             return False
         if former := self._former.get(slot):
@@ -343,9 +339,6 @@ class Port:
         if topic is not None and not self.had(topic.key.slot):
             topic.confirmed()
 
-    def _on_foreign(self, _frame: Frame, _message: str | bytes) -> None:
-        self.unrouted += 1
-
     def _on_unknown(self, _frame: Frame, message: str | bytes) -> None:
         self.unrouted += 1
         self._host.emit(
@@ -358,8 +351,10 @@ class Port:
         )
 
     def _on_error(self, frame: Frame, _message: str | bytes) -> None:
-        error = frame.body
-        assert isinstance(error, ErrorBody)
+        assert isinstance(frame.body, ErrorBody)
+        self._take_error(frame.body)
+
+    def _take_error(self, error: ErrorBody) -> None:
         if error.resync_required and not error.turbo:
             for topic in list(self.slots.values()):
                 if error.market_id in (None, topic.key.market_id) and topic.key.kind is not Kind.DEPTH_VIEW:
@@ -379,6 +374,5 @@ _CONTROL: Mapping[FrameKind, Callable[[Port, Frame, str | bytes], None]] = {
     FrameKind.PONG: Port._on_pong,
     FrameKind.ERROR: Port._on_error,
     FrameKind.ACKNOWLEDGEMENT: Port._on_acknowledgement,
-    FrameKind.FOREIGN: Port._on_foreign,
     FrameKind.UNKNOWN: Port._on_unknown,
 }

@@ -35,7 +35,6 @@ __all__ = [
     "Slot",
     "TopicKey",
     "identity_keys",
-    "is_empty",
     "without_former",
 ]
 
@@ -253,13 +252,6 @@ def identity_keys(kind: Kind, identities: Iterable[Identity]) -> list[TopicKey]:
         TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]))
         for start in range(0, len(unique), MAX_IDENTITIES)
     ]
-
-
-def is_empty(update: AnyUpdate) -> bool:
-    """Whether there is nothing in `update`: no entry, no level, or no nonce."""
-    if isinstance(update, DepthUpdate):
-        return not (update.changes.bids or update.changes.asks)
-    return not (update.nonce if isinstance(update, NonceUpdate) else update.entries)
 
 
 def without_former(key: TopicKey, update: AnyUpdate, former: set[TopicKey]) -> AnyUpdate | None:

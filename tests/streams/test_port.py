@@ -279,7 +279,7 @@ NO_VIEW = {str(key) for key in ALL if key is not VIEW}
             b'{"action":"subscribe_trades"}\x81\x1d{"action":"subscribe_orders"}\x81\x06{"action":"unsubscribe',
             {TRADES, OTHER_TRADES, ORDERS},
         ),
-        (b'{"action": "subscribe_trades"}', {TRADES, OTHER_TRADES}),
+        (b'{"action": "subscribe_trades", "trades": 1}', {TRADES, OTHER_TRADES}),
         (b"\x00", {DEPTH, OTHER_DEPTH}),
         ("[1]", {DEPTH, OTHER_DEPTH}),
         ('  {"acti', NO_VIEW),
