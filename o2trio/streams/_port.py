@@ -288,6 +288,8 @@ class Port:
                 frame=problem.frame,
             )
         )
+        if not isinstance(message, bytes) and _WORDS.fullmatch(message):
+            self._refusals.take_unknown()
         for topic in list(self._touched(problem, message)):
             topic.handle(Event.BREAK, reason="a frame could not be understood")
 
@@ -337,12 +339,15 @@ class Port:
         """Confirm the topic that is named, unless another held its slot: then it may be the other's."""
         action = None if frame.extra is None else frame.extra.action
         kind = kind_of_action(action)
+        if action is None:
+            self._refusals.take_unknown()
         topic = None if kind is None else self.slots.get((kind, frame.market_id))
         if topic is not None and not self.had(topic.key.slot):
             topic.confirmed()
 
     def _on_unknown(self, _frame: Frame, message: str | bytes) -> None:
         self.unrouted += 1
+        self._refusals.take_unknown()
         self._host.emit(
             FrameIgnored(
                 time=self._host.now(),
