@@ -393,7 +393,7 @@ class Topic:
     def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
         """Take in and hand out a message; return False if it broke the book."""
         assert update is not None
-        if not (self._sift(update) and self._admit(update)):
+        if not self._take_in(update):
             return False
         self.run.append(update)
         self.hand_out()
@@ -482,7 +482,7 @@ class Topic:
     def _burst(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         now = self._host.now()
-        admitted = [update for update in updates if self._sift(update) and self._admit(update)]
+        admitted = [update for update in updates if self._take_in(update)]
         if admitted:
             self._note(len(admitted), now)
             self.audience.burst(admitted, self, now)
@@ -492,21 +492,19 @@ class Topic:
         self._stale = False
         self.last_item_time = now
 
-    def _sift(self, update: AnyUpdate) -> bool:
-        """Take in the entries of `update` that were not understood; return False if nothing in it is news."""
-        if not update.not_understood:
-            return True
-        if self.ledger is not None and isinstance(update, TradeUpdate):
+    def _take_in(self, update: AnyUpdate) -> bool:
+        """Do as :meth:`_admit`, also with entries that were not understood."""
+        if update.not_understood and self.ledger is not None and isinstance(update, TradeUpdate):
             news = self.ledger.news(update)
-            if news is None:
-                return False
-            # What is new is remembered by now; it is not to be found old.
-            for name in ("trades", "not_understood"):
-                _set(update, name, getattr(news, name))
-        elif self.key.kind is Kind.ORDERS:
+            if news is not None:
+                _set(update, "epoch", self.epoch)
+                _set(update, "trades", news.trades)
+                _set(update, "not_understood", news.not_understood)
+            return news is not None
+        if update.not_understood and self.key.kind is Kind.ORDERS:
             self._unread += (entry for entry in update.not_understood if "order_id" in entry.ids)
             del self._unread[:-LOOK_UPS_LEFT]
-        return True
+        return self._admit(update)
 
     def _look_up(self) -> None:
         """Ask for the orders that could not be read, if nobody does so already."""
@@ -530,8 +528,6 @@ class Topic:
             _set(update, "precision", self.key.precision)
             self._view = update
         elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
-            if update.not_understood:
-                return True  # The ledger has it already.
             fresh = self.ledger.fresh(update.trades)
             if not fresh:
                 return False
