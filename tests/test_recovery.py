@@ -54,17 +54,14 @@ class Rest:
             return None
         return AccountInfo(trade_account_id=trade_account_id, nonce=self.nonces[trade_account_id])
 
-    async def balances(self, identity: Identity, assets: list[Id]) -> tuple[Balance, ...]:
+    async def balance(self, identity: Identity, asset: Id) -> Balance:
         await self._read()
-        return tuple(
-            Balance(
-                identity=identity,
-                asset_id=asset,
-                total_unlocked=self.amounts.get((identity, asset), 0),
-                total_locked=0,
-                trading_account_balance=0,
-            )
-            for asset in assets
+        return Balance(
+            identity=identity,
+            asset_id=asset,
+            total_unlocked=self.amounts.get((identity, asset), 0),
+            total_locked=0,
+            trading_account_balance=0,
         )
 
     async def trades(
@@ -141,7 +138,7 @@ async def test_only_balances_that_changed_are_told(autojump_clock: MockClock) ->
         (account(3), SECOND, 1),
     }
     assert set(origins(told)) == {"backfill"}
-    assert rest.calls == 1 + 3 + 3, "the list of markets, each account once, and what failed"
+    assert rest.calls == 1 + 3 * 2 + 3, "the list of markets, each account and asset once, and what failed"
 
 
 async def test_a_state_that_cannot_be_read_is_a_gap(autojump_clock: MockClock) -> None:
