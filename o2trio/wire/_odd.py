@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import cast
 
 import attrs
@@ -56,6 +57,7 @@ def _odd_models(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
                 yield from _odd_models(getattr(value, name))
 
 
+@cache
 def _parts(kind: type[object]) -> tuple[str, ...]:
     """Return the fields of a class in which something may be unread."""
     # Levels are the bulk of all objects, and are read whole or not at all.
