@@ -20,11 +20,10 @@ from ._api_errors import OrderNotFound
 from ._errors import CallerError
 from ._network import Options
 from ._nursery import BareNursery
-from ._state_reads import Reader, StateReading
+from ._state_reads import MarketLists, Reader, StateReading
 from .models import (
     Direction,
     Id,
-    Markets,
     NotUnderstood,
     Order,
     OrderUpdate,
@@ -56,7 +55,7 @@ class _GaveUp(Exception):
 class Recovery:
     """Reads what topics and slow consumers of one client missed."""
 
-    def __init__(self, rest: RestClient, markets: Callable[[], Awaitable[Markets]], options: Options) -> None:
+    def __init__(self, rest: RestClient, markets: MarketLists, options: Options) -> None:
         self._reader = Reader(rest, markets, options)
         self._rest = rest
         self._options = options
@@ -154,18 +153,19 @@ class Recovery:
         with trio.move_on_after(self._options.repair_timeout):
             for entry in entries:
                 with suppress(CallerError):
-                    found += await self._order_of(entry)
+                    found += await self._order_of(entry, turbo=topic.key.turbo)
         if found and not await self._has_arrived(topic):
             found.clear()
         topic.looked_up(epoch, [OrderUpdate(orders=tuple(found), origin=Origin.BACKFILL)])
 
-    async def _order_of(self, entry: NotUnderstood) -> list[Order]:
+    async def _order_of(self, entry: NotUnderstood, *, turbo: bool) -> list[Order]:
         """Read the order that `entry` names, in its market or in any; nothing if REST knows none."""
         order_id, market_id = Id(entry.ids["order_id"]), entry.ids.get("market_id")
-        markets = await self._reader.persist(self._reader.markets, _log.debug)
+        markets = await self._reader.persist(partial(self._reader.markets, turbo=turbo), _log.debug)
         for each in [market.market_id for market in markets] if market_id is None else [Id(market_id)]:
             with suppress(OrderNotFound):
-                return [await self._reader.persist(partial(self._rest.order, each, order_id), _log.debug)]
+                read = partial(self._rest.order, each, order_id, turbo=turbo)
+                return [await self._reader.persist(read, _log.debug)]
         return []
 
     # -- trades ---------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Recovery:
     async def _find_beginning(self, topic: Topic, epoch: int) -> None:
         """Find out after which trade a later repair goes on."""
         pages = _TradePages(self._reader, topic)
-        newest = partial(self._rest.trades, pages.market_id, 1, Direction.DESCENDING)
+        newest = partial(self._rest.trades, pages.market_id, 1, Direction.DESCENDING, turbo=topic.key.turbo)
         try:
             trades = await pages.persist(newest, trio.current_time() + self._options.repair_timeout)
         except _GaveUp as failure:
@@ -260,6 +260,7 @@ class _TradePages:
         self.market_id: Id = topic.key.market_id
         self.is_full = False
         self.progress = trio.current_time()
+        self._turbo = topic.key.turbo
         self._reader = reader
         self._trouble = ""
         self._is_stuck = self._has_begun = False
@@ -275,7 +276,14 @@ class _TradePages:
         Raises:
           _GaveUp: it took until the time `by`.
         """
-        read = partial(self._reader.rest.trades, self.market_id, MAX_TRADES, Direction.ASCENDING, last)
+        read = partial(
+            self._reader.rest.trades,
+            self.market_id,
+            MAX_TRADES,
+            Direction.ASCENDING,
+            last,
+            turbo=self._turbo,
+        )
         with trio.CancelScope(deadline=by):
             if self._is_stuck:
                 await trio.sleep(_POLL_SECONDS)

@@ -80,7 +80,7 @@ class Refusals:
     def take(self, error: ErrorBody) -> None:
         """End the stream that `error` refuses, or report it."""
         barriers, action = self._port.barriers, error.action or ""
-        if error.turbo or action.startswith("unsubscribe_"):
+        if (error.turbo and not self._port.turbo) or action.startswith("unsubscribe_"):
             self._report(error)
         elif action.lower() == "ping" and barriers.outstanding:
             self._excuse(error)
