@@ -49,7 +49,7 @@ def _odd_models(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
         for entry in cast("Mapping[str, object]", value).values():
             yield from _odd_models(entry)
     else:
-        names = _parts(type(value))
+        names = _parts(type(value))  # type: ignore[arg-type]  # a class can be hashed
         if "unread" in names and (unread := cast("Mapping[str, object]", getattr(value, "unread"))):  # noqa: B009
             yield value, unread
         for name in names:
