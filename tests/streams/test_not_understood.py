@@ -259,10 +259,10 @@ def test_rows_that_a_read_could_not_understand_are_told_once() -> None:
     world = World()
     (box,) = world.live(ORDERS)
     odd, nameless = odd_order(5, plain=6), only_odd(changed(orders(1), "orders", "odd"), "orders")
+    topic = world.topic(ORDERS)
     for epoch, told in ((1, [order_id(5), None]), (2, [])):
         world.down()
         world.back()
-        topic = world.topic(ORDERS)
         topic.repaired(epoch, [backfill(odd), backfill(nameless)])
         assert odd_ids(drain(box)) == told
     assert topic.memory is not None
