@@ -21,7 +21,8 @@ from ._host import Host
 from ._hub import Hub
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, State, Step
 from ._mailbox import Mailbox
-from ._memory import StateMemory
+from ._memory import StateMemory, order_part
+from ._oddities import Oddities
 from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
 from ._topic import Topic
@@ -46,6 +47,7 @@ __all__ = [
     "Host",
     "Hub",
     "Mailbox",
+    "Oddities",
     "Port",
     "ReadOnlyBook",
     "ServerMessage",
@@ -64,4 +66,5 @@ __all__ = [
     "TradeLedger",
     "first_trade",
     "identity_keys",
+    "order_part",
 ]
