@@ -16,8 +16,8 @@ from ._errors import InvalidRequest
 from ._names import Account, check_market, identity_of, owner_of
 from ._streaming import Streaming
 from ._trading_errors import AccountMissing, SessionReplaced
-from .models import AccountState, Asset, Identity, Market, RegisteredSession
-from .trading import AccountSetup, Amount, FuelWallet, Raw, Receipt, Session, Signer, SignerKind, Withdrawal
+from .models import AccountState, Amount, Asset, Identity, Market, RegisteredSession
+from .trading import AccountSetup, FuelWallet, Receipt, Session, Signer, SignerKind, Withdrawal
 from .trading._desk import Desk
 from .trading._lifecycle import setup_account, upgrade_account, withdraw
 from .trading._opening import Opening, check_registered, markets_of
@@ -81,8 +81,8 @@ class Trading(Streaming):
         self,
         owner: Signer,
         asset: str | Asset,
-        amount: Amount,
         *,
+        amount: Amount,
         to: str | Identity | None = None,
         lane: int | None = None,
     ) -> Receipt:
@@ -93,7 +93,7 @@ class Trading(Streaming):
         Args:
           owner: signs it.
           asset: a symbol such as ``"fUSDC"`` (any letter case), an asset id or an :class:`Asset`.
-          amount: in whole units, or :class:`Raw`.
+          amount: text or Decimal in whole units, or :class:`Raw` in chain units.
           to: a wallet's address or an :class:`Identity`; by default the owner.
           lane: use a parallel nonce of this lane (0 to 4), for which the owner signs typed data; None uses
             the sequential nonce.
@@ -109,7 +109,7 @@ class Trading(Streaming):
         check_lane(lane)
         target = owner_of(owner.address if to is None else to)
         found = await self._asset(asset)
-        raw = amount.value if isinstance(amount, Raw) else found.raw(amount)
+        raw = found.raw(amount)
         if raw == 0:
             raise InvalidRequest("AmountIsZero: there is nothing to withdraw")
         desk, _ = await self._owned(owner)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import attrs
 
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Side, Update, datetime_from
 from ._ids import Id, Identity
 
@@ -29,7 +30,7 @@ class OrderState(StrEnum):
 
 @attrs.frozen(slots=True)
 class OrderType:
-    """An order's type.
+    """An order's type; its numbers are passed by name.
 
     Attributes:
       name: ``Spot``, ``PostOnly``, ``FillOrKill``, ``Market``, ``Limit``, ``BoundedMarket``, or a
@@ -40,10 +41,10 @@ class OrderType:
     """
 
     name: str
-    price: int | None = None
-    timestamp: int | None = None
-    max_price: int | None = None
-    min_price: int | None = None
+    price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
+    timestamp: int | None = attrs.field(default=None, kw_only=True)
+    max_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
+    min_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
 
     def __str__(self) -> str:
         return self.name
@@ -54,8 +55,8 @@ class Fill:
     """One fill inside an order; units as in :class:`Trade`."""
 
     order_id: Id
-    price: int
-    quantity: int
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
     timestamp: int | None = None
 
 
@@ -95,10 +96,10 @@ class Order:
     order_id: Id
     side: Side
     order_type: OrderType
-    price: int
-    quantity: int
-    quantity_fill: int = 0
-    price_fill: int = 0
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
+    quantity_fill: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
+    price_fill: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
     timestamp: int | None = None
     close: bool = False
     cancel: bool = False
@@ -127,9 +128,9 @@ class Order:
         return not (self.close or self.cancel)
 
     @property
-    def quantity_open(self) -> int:
+    def quantity_open(self) -> ChainUnits:
         """What may still be filled, chain units of the base asset; 0 once the order is closed."""
-        return max(self.quantity - self.quantity_fill, 0) if self.is_open else 0
+        return ChainUnits(max(self.quantity - self.quantity_fill, 0) if self.is_open else 0)
 
     @property
     def time(self) -> datetime | None:

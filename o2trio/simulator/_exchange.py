@@ -128,7 +128,14 @@ class Exchange(Clearing):
         return result
 
     def place(
-        self, account: Account, market_id: Id, side: Side, price: int, quantity: int, order_type: OrderType
+        self,
+        account: Account,
+        market_id: Id,
+        side: Side,
+        *,
+        price: int,
+        quantity: int,
+        order_type: OrderType,
     ) -> BookOrder:
         """Place an order, match it, and rest what remains if its type rests; a transaction of its own.
 

@@ -276,7 +276,13 @@ def _create(market: Market, body: Body) -> Action:
     side = _SIDES.get(body.text("side"))
     if side is None:
         raise Fault(400, 1001, f"side must be one of {', '.join(_SIDES)}")
-    return CreateOrder(market, side, body.number("price"), body.number("quantity"), _order_type(body))
+    return CreateOrder(
+        market,
+        side,
+        price=body.number("price"),
+        quantity=body.number("quantity"),
+        order_type=_order_type(body),
+    )
 
 
 def _order_type(body: Body) -> OrderType:

@@ -17,7 +17,7 @@ from .._api_errors import OrderNotFound
 from .._errors import ApiError, InvalidRequest, O2Error
 from .._names import check_market
 from .._trading_errors import BatchIncomplete, OnChainRevert, OutcomeUnknown, SessionExpired, SessionReplaced
-from ..models import AccountInfo, Id, Identity, Market, Order, Side
+from ..models import AccountInfo, Amount, Id, Identity, Market, Order, Side
 from ..rest._client import placed
 from . import _refusals as refusals
 from ._actions import MAX_ACTIONS, Action, SettleBalance
@@ -26,7 +26,6 @@ from ._drafts import actions_draft
 from ._opening import Opening
 from ._orders import SessionOrder
 from ._requests import (
-    Amount,
     Cancel,
     NewOrder,
     OrderKind,
@@ -54,8 +53,8 @@ class Session:
 
     Any number of tasks may use it at once. What is common to everything that it sends:
 
-    - Prices and quantities are text, int or Decimal in whole units, or :class:`Raw` in chain units; floats
-      are refused. Everything is checked before it is signed (:exc:`InvalidRequest`).
+    - Prices and quantities are passed by name: text or Decimal in whole units, :class:`Raw` in chain units.
+      Floats and bare integers are refused. Everything is checked before it is signed (:exc:`InvalidRequest`).
     - A signed submission is sent **once**. If its answer is lost, :exc:`OutcomeUnknown` is raised; if the
       call is cancelled while the submission is under way, the same is among :attr:`unresolved`.
       :meth:`resolve` finds out what became of it.
@@ -112,29 +111,33 @@ class Session:
     async def buy(
         self,
         market: str | Market,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
         settle_first: bool | None = None,
     ) -> SessionOrder:
-        """Place a buy order; arguments, result and errors as for :meth:`place`."""
-        order = NewOrder(market, Side.BUY, price, quantity, order_type, adjust=adjust)
+        """Place a buy order; arguments as for :class:`NewOrder`, result and errors as for :meth:`place`."""
+        order = NewOrder(
+            market, Side.BUY, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return await self.place(order, settle_first=settle_first)
 
     async def sell(
         self,
         market: str | Market,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
         settle_first: bool | None = None,
     ) -> SessionOrder:
-        """Place a sell order; arguments, result and errors as for :meth:`place`."""
-        order = NewOrder(market, Side.SELL, price, quantity, order_type, adjust=adjust)
+        """Place a sell order; arguments as for :class:`NewOrder`, result and errors as for :meth:`place`."""
+        order = NewOrder(
+            market, Side.SELL, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return await self.place(order, settle_first=settle_first)
 
     async def place(self, order: NewOrder, *, settle_first: bool | None = None) -> SessionOrder:
@@ -204,10 +207,10 @@ class Session:
     async def replace(
         self,
         order: SessionOrder | Order,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
     ) -> SessionOrder:
         """Cancel an order and place another on its market and side, both or neither; return the new one.
@@ -223,7 +226,9 @@ class Session:
         if not isinstance(order, (SessionOrder, Order)):
             raise InvalidRequest(f"replace() takes a SessionOrder or an Order, not {order!r:.80}")
         market = self._find(market_of(order))
-        new = NewOrder(market, order.side, price, quantity, order_type, adjust=adjust)
+        new = NewOrder(
+            market, order.side, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return (await self.batch([Cancel(order, market), new], settle_first=True)).orders[0]
 
     async def settle(self, *markets: str | Market) -> Receipt:
