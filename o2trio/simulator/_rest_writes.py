@@ -204,7 +204,8 @@ def _session_actions(write: Write) -> Json:
         message = actions_bytes(body.number("nonce"), calls)
     else:
         message = parallel_actions_bytes(parallel, calls)
-    signature = body.signature("signature", "Secp256k1")
+    keys = ("Secp256k1",) if parallel is None else write.flavour.parallel_signature_keys
+    signature = body.signature("signature", *keys)
     session = account.session
     if session is None or session.session_id != session_id:
         raise Fault(401, 4001, "Invalid session", "Invalid session address")

@@ -5,7 +5,7 @@ The texts are those of protocol notes 3.5 and 4.9; they are looked for in messag
 
 from __future__ import annotations
 
-from .._api_errors import InvalidSession, InvalidSignature
+from .._api_errors import InvalidSession, InvalidSignature, RequestRejected, RequestUnreadable
 from .._errors import ApiError
 from .._trading_errors import OnChainRevert
 
@@ -17,7 +17,11 @@ __all__ = [
     "is_stale",
     "is_used",
     "is_void",
+    "may_mean_signature_key",
 ]
+
+_UNREAD = (RequestRejected, RequestUnreadable, InvalidSignature)
+"""Codes 1001, 1002 and 4000: what the exchange answers before anything reaches the chain."""
 
 _STALE = "nonce in the request"
 _PARALLEL = "parallel nonce is not usable"
@@ -59,6 +63,12 @@ def is_used(error: ApiError) -> bool:
 def is_bad_signature(error: ApiError) -> bool:
     """Whether key, bytes or the nonce inside them were wrong; the submission did not run."""
     return isinstance(error, InvalidSignature)
+
+
+def may_mean_signature_key(error: ApiError) -> bool:
+    """Whether the exchange may have refused the key of a signature; the submission did not run."""
+    named = is_used(error) or is_void(error) or is_stale(error) or is_session_over(error)
+    return isinstance(error, _UNREAD) and not named
 
 
 def is_expired(error: ApiError) -> bool:

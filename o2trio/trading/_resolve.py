@@ -20,9 +20,9 @@ from ..models import Identity, Order
 from ..rest._writes import AnswerLost
 from ..transport._backoff import backoff_delays
 from . import _refusals as refusals
-from ._desk import Desk, Draft
+from ._desk import Desk
 from ._search import NotShown, effect
-from ._submission import Submission, Verdict
+from ._submission import Draft, Submission, Verdict
 from ._tracks import Track
 
 __all__ = ["MakeFence", "resolve"]

@@ -21,7 +21,6 @@ from ..models import AccountInfo, Amount, Id, Identity, Market, Order, Side
 from ..rest._client import placed
 from . import _refusals as refusals
 from ._actions import MAX_ACTIONS, Action, SettleBalance
-from ._desk import Draft, Ran
 from ._drafts import actions_draft
 from ._opening import Opening
 from ._orders import SessionOrder
@@ -38,7 +37,7 @@ from ._requests import (
     with_settlements,
 )
 from ._resolve import resolve
-from ._submission import Receipt, Resolved, Submission
+from ._submission import Draft, Ran, Receipt, Resolved, Submission
 from ._tracker import OrderTracker
 from ._tracks import Track
 

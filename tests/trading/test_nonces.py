@@ -24,7 +24,8 @@ from o2trio import (
 )
 from o2trio.models import Id
 from o2trio.trading._bytes import ParallelNonce
-from o2trio.trading._desk import Desk, Draft
+from o2trio.trading._desk import Desk
+from o2trio.trading._submission import Draft
 from tests.trading._world import (
     ACTIONS,
     DEAR,
