@@ -122,6 +122,7 @@ class Exchange(Clearing):
                 result = work()
         except Revert as revert:
             revert.tx_id = self.tx_id
+            revert.nonce = account.nonce if parallel is None else None
             raise
         for market_id in self._states:
             self._forget(market_id)

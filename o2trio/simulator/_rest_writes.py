@@ -97,8 +97,10 @@ class Write:
         if parallel is None:
             nonce = self.body.number("nonce")
             if nonce != account.nonce:
-                reason = f"Nonce in the request {nonce} does not match the account nonce {account.nonce}"
-                raise Fault(400, 1001, "Invalid nonce", reason)
+                found = f"is less than the nonce in the database({account.nonce})"
+                if nonce > account.nonce:
+                    found = f"does not match the account nonce {account.nonce}"
+                raise Fault(400, 1001, "Invalid nonce", f"Nonce in the request {nonce} {found}")
         done = self.exchange.transact(account, work, parallel=parallel)
         return self.exchange.tx_id, done
 

@@ -202,9 +202,10 @@ class Desk:
     async def _after_refusal(self, submission: Submission, error: ApiError) -> tuple[Ran | None, bool]:
         """Judge a refusal: return the submission if it ran nevertheless, and whether to sign it again."""
         track, nonce = self.sequential, submission.nonce
-        stale = refusals.is_stale(error)
+        stale, right = refusals.is_stale(error), refusals.right_nonce(error)
         if not stale and isinstance(error, OnChainRevert):
             track.reverted(nonce)
+            track.named(nonce, right)
             return None, False
         # A wrong signature and a wrong nonce inside the signed bytes look alike from outside.
         if not stale and not refusals.is_bad_signature(error):
@@ -212,19 +213,20 @@ class Desk:
         try:
             if not stale and not await track.passes(nonce):
                 return None, False
-            orders = await self._effect_of_refused(submission)
+            is_used = right is not None and right > nonce
+            orders = await self._effect_of_refused(submission, is_used=is_used)
         except BaseException as failure:
             lost = self._lost(submission, "the exchange says that its nonce is used")
             if isinstance(failure, Exception):
                 raise lost from failure
             raise
         if orders is None:
-            return None, await track.skip(nonce)
+            return None, track.named(nonce, right) or await track.skip(nonce)
         self.ledger.claim(orders)
         self._note_ran(submission)
         return Ran(submission, None, orders), False
 
-    async def _effect_of_refused(self, submission: Submission) -> tuple[Order, ...] | None:
+    async def _effect_of_refused(self, submission: Submission, *, is_used: bool) -> tuple[Order, ...] | None:
         """Return the orders of a submission that was refused for its nonce but ran nevertheless, or None.
 
         A gateway that repeats a request by itself makes it look so: the first copy runs, the second is
@@ -241,7 +243,7 @@ class Desk:
         try:
             return await effect(self, submission, seconds=self.options.submit_timeout)
         except NotShown:
-            if self.sequential.floor >= submission.nonce:
+            if is_used or self.sequential.floor >= submission.nonce:
                 raise
             return None  # The nonce was ahead of the exchange's: it is not used at all.
 
