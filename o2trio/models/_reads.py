@@ -6,6 +6,7 @@ in whole units, and the digits are kept exactly. A number the exchange leaves ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +20,7 @@ from ._common import Side, datetime_from
 from ._ids import Id, Identity
 from ._orders import Order
 from ._trades import Trade
+from ._understanding import unread_field
 
 __all__ = [
     "AccountState",
@@ -142,6 +144,7 @@ class Bar:
     volume: ChainUnits | None = attrs.field(
         default=attrs.Factory(_both_volumes, takes_self=True), converter=units_or_none
     )
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime:
@@ -168,6 +171,7 @@ class MarketSummary:
     volume_24h: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     quote_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     change_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -202,6 +206,7 @@ class Ticker:
     average: Decimal | None = None
     percentage: Decimal | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime | None:
@@ -232,13 +237,16 @@ class AccountState(AccountInfo):
       last_modification: as sent, or None.
       synced_with_network: as sent, or None.
       sync_state: as sent, immutable; its values are not documented.
-      session: the registered session, or None.
+      session: the registered session; None if there is none, and where ``"session" in unread``: then
+        there may be one, which could not be read.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     last_modification: int | None = None
     synced_with_network: bool | None = None
     sync_state: object = attrs.field(default=None, hash=False)
     session: RegisteredSession | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -262,6 +270,7 @@ class AccountWindow:
     nonce_session_id: int | None = None
     base: int
     slots: tuple[WindowSlot, ...] = ()
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -277,6 +286,7 @@ class ActiveOrder:
     kind: str
     order_id: Id
     triggers: object = attrs.field(default=None, hash=False)
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -299,6 +309,7 @@ class AggregatedAsset:
     min_deposit: Decimal | None = None
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True)
@@ -322,6 +333,7 @@ class AggregatedBook:
     asks: tuple[AggregatedLevel, ...] = ()
     ticker_id: str | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -339,6 +351,7 @@ class AggregatedSummary:
     price_change_percent_24h: Decimal | None = None
     highest_price_24h: Decimal | None = None
     lowest_price_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -349,6 +362,7 @@ class AggregatedTicker:
     last_price: Decimal | None = None
     base_volume: Decimal | None = None
     quote_volume: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -365,9 +379,10 @@ class AggregatedTrade:
     trade_id: str
     price: Decimal
     base_volume: Decimal
-    quote_volume: Decimal
-    timestamp: int
+    quote_volume: Decimal | None = None
+    timestamp: int | None = None
     side: Side
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -384,3 +399,4 @@ class CoinGeckoTicker:
     ask: Decimal | None = None
     high: Decimal | None = None
     low: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
