@@ -189,17 +189,21 @@ class Trading(Streaming):
         key: Signer,
         *,
         owner: Signer | None = None,
+        markets: MarketNames | None = None,
         lane: int | None = None,
         settle_first: bool = True,
     ) -> AbstractAsyncContextManager[Session]:
         """Open the session that was registered with `key` before, perhaps by another run of the program.
 
-        Its markets and its expiry are what the exchange has registered.
+        Its markets and its expiry are what the exchange has registered. Where the record of them cannot be
+        read, `markets` and 30 days are assumed; the exchange itself refuses what is beyond.
 
         Args:
           account: the trading account.
           key: the session key.
           owner: renews it before it ends, if given, for 30 days each time.
+          markets: what it was opened for. It matters only where the exchange's record cannot be read; if it
+            is not given then, every market is assumed.
           lane, settle_first: as for :meth:`session`.
 
         Raises:
@@ -213,6 +217,7 @@ class Trading(Streaming):
         if owner is not None:
             _check_signer(owner, "owner")
         check_lane(lane)
+        names = None if markets is None else _market_list(markets)
 
         @asynccontextmanager
         async def opened() -> AsyncGenerator[Session]:
@@ -225,7 +230,7 @@ class Trading(Streaming):
                 owner=state.owner.id,
                 owner_signer=owner,
                 key=key,
-                markets=markets_of(session, listed),
+                markets=markets_of(session, listed, names),
                 listed=listed,
                 life=_LIFE.total_seconds(),
                 expiry=session.expiry,
@@ -250,7 +255,7 @@ class Trading(Streaming):
             if state is None or state.owner is None:
                 raise AccountMissing(f"the exchange knows no account {account.id} with an owner")
             try:
-                return state, check_registered(state, key, self._runtime.config.now())
+                return state, check_registered(state, key, self._runtime.config.now(), _LIFE.total_seconds())
             except SessionReplaced:
                 if last:
                     raise

@@ -14,17 +14,17 @@ from itertools import count
 import attrs
 import trio
 
-from .._errors import ApiError, InvalidRequest, RequestFailed
+from .._errors import ApiError, DecodeError, InvalidRequest, RequestFailed
 from .._network import Options
 from .._trading_errors import OnChainRevert, OutcomeUnknown
-from ..models import Id, Identity, Order
+from ..models import Id, Identity, Order, Rows
 from ..rest import RestClient
 from ..rest._writes import AnswerLost
 from . import _refusals as refusals
 from ._actions import CreateOrder
 from ._bytes import ParallelNonce
 from ._ledger import Ledger
-from ._search import NotShown, effect
+from ._search import NotShown, effect, named_orders
 from ._signature_keys import ParallelKey, SignatureKey
 from ._signing import signature_of
 from ._submission import Draft, Ran, Submission, Verdict
@@ -312,6 +312,7 @@ class Desk:
         if ran.orders is None:
             outcome = OutcomeUnknown(f"{submission} has run, but its orders are not known", submission)
             outcome.confirmed = True
+            outcome.named, outcome.order_ids = ran.named, ran.order_ids
             self.unresolved[number] = outcome
         return ran
 
@@ -330,7 +331,8 @@ class Desk:
                 draft.method, draft.path, body, owner=draft.owner, on_sent=lambda: note(True)
             )
             keys.accepted(key, request, track)
-            return Ran(submission, answer.tx_id, self.ledger.claim_named(submission, answer.orders))
+            orders = self.ledger.claim_named(submission, answer.orders)
+            return Ran(submission, answer.tx_id, orders, answer.orders, _unread_ids(answer.orders))
 
         key = keys.first(request, track)
         try:
@@ -356,7 +358,9 @@ class Desk:
         try:
             async with self.resolving:
                 if outcome.verdict is None:
-                    orders = await effect(self, submission, rivals, seconds=seconds, confirmed=True)
+                    orders = await named_orders(self, outcome)
+                    if orders is None:
+                        orders = await effect(self, submission, rivals, seconds=seconds, confirmed=True)
                     self.record(submission, Verdict.LANDED, orders or ())
         except Exception as error:  # Whatever it is, the submission is among the unresolved.
             raise outcome from error
@@ -392,8 +396,16 @@ class Desk:
 
     async def _read_nonce(self) -> int:
         state = await self.rest.account(self.account)
+        if state is not None and state.nonce is None and state.unread.keys() & {"nonce", "trade_account"}:
+            raise DecodeError(f"the nonce of account {self.account} cannot be read", path="$", frame="")
         # An account that is too new to be listed has not used any.
         return 0 if state is None or state.nonce is None else state.nonce
+
+
+def _unread_ids(orders: tuple[Order, ...]) -> tuple[Id, ...]:
+    """Return the ids of those orders of an answer that could not be read otherwise."""
+    unread = orders.not_understood if isinstance(orders, Rows) else ()
+    return tuple(Id(entry.ids["order_id"]) for entry in unread if "order_id" in entry.ids)
 
 
 def _overlap(one: Submission, other: Submission) -> bool:

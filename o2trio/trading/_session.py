@@ -370,7 +370,7 @@ class Session:
         await self._renew_once(expiry)
 
     async def _check_registered(self, error: ApiError | None = None) -> None:
-        """Make sure that this is still the account's session.
+        """Make sure that this is still the account's session, if the exchange says so readably.
 
         Raises:
           SessionReplaced: it is not.
@@ -378,6 +378,8 @@ class Session:
         """
         state = await self._desk.rest.account(self._desk.account)
         known = None if state is None else state.session
+        if state is not None and "session" in state.unread:
+            return
         if known is None or known.session_id != self.session_id:
             text = (
                 "another session was created for this account; only one is alive at a time, and this is dead"

@@ -115,11 +115,15 @@ class Ran:
       submission: what was sent.
       tx_id: the transaction; None if its answer was lost on the way, but its effect was found.
       orders: what it placed, in the order of its actions; None while that is not known.
+      named: the orders that its answer holds, in any order.
+      order_ids: the ids of the orders in its answer that could not be read.
     """
 
     submission: Submission
     tx_id: str | None
     orders: tuple[Order, ...] | None = ()
+    named: tuple[Order, ...] = ()
+    order_ids: tuple[Id, ...] = ()
 
 
 @attrs.frozen(slots=True, kw_only=True)
