@@ -269,7 +269,7 @@ class DepthBook(ReadOnlyBook):
         sides: list[dict[int, int]] = []
         tidied = False
         for levels in (changes.bids, changes.asks):
-            sizes = {level.price: level.quantity for level in levels if level.quantity > 0}
+            sizes: dict[int, int] = {level.price: level.quantity for level in levels if level.quantity > 0}
             if len(sizes) != len(levels):
                 sizes = _sizes(levels)
                 tidied = True
