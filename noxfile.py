@@ -1,6 +1,6 @@
 """The project's jobs. Each session installs its locked requirements and runs one kind of check.
 
-``python -m nox -l`` lists them. Arguments behind ``--`` go to the tool of the session.
+``nox -l`` lists them. Arguments after ``--`` go to the tool of the session.
 """
 
 from __future__ import annotations
