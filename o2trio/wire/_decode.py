@@ -90,13 +90,8 @@ _ACTIONS: Mapping[str, str] = {
 }
 """Every spelling of an action, and how it is usually spelled."""
 
-_LIST_OWNERS = {
-    name: action
-    for action, route in _ROUTES.items()
-    if route.kind is not FrameKind.NONCE
-    for name in route.names
-}
-"""The action that data under each name most likely belongs to."""
+_DATA_NAMES = frozenset(name for route in _ROUTES.values() for name in route.names)
+"""Names that data has at the top of a message."""
 
 
 def decode(data: str | bytes) -> Frame:
@@ -134,7 +129,7 @@ def decode_carefully(data: str | bytes) -> Frame:
     try:
         return _interpret(message, data)
     except DecodeError as error:
-        error.action = error.action or _known_action(message)
+        error.action = _known_action(message)
         error.market_id = market_of(message)
         raise
 
@@ -244,11 +239,9 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
             raise fail("missing", data, f"$.{route.names[0]}")
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
-        for name, owner in _LIST_OWNERS.items():
-            if isinstance(message.get(name), (dict, list)) and message[name]:
-                error = fail(f"{name} under an unknown action", data, "$.action")
-                error.action = owner
-                raise error
+        # What has an action that nobody asked for is not for us; data without one may be for anybody.
+        if not action and any(isinstance(message.get(name), (dict, list)) for name in _DATA_NAMES):
+            raise fail("data without an action", data, "$.action")
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True

@@ -164,6 +164,7 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
     [
         change([(10, -6)]),
         change([(21, 1)]),
+        snapshot([(10, -1)]),
         json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
         '{"action": "subscribe_depth_update", "cha',
         '{"a": ',
