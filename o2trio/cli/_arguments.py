@@ -98,6 +98,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="mean number of order events per second and market (default 8)",
     )
+    simulator.add_argument(
+        "--flavor",
+        action="append",
+        default=[],
+        metavar="NAME=READING",
+        help="follow another reading of the protocol where the sources disagree, for example "
+        "snapshot_key=orders; may be repeated; the reference of the simulator lists them",
+    )
     _add_soak(commands)
     return top
 

@@ -97,7 +97,12 @@ def _simulator(arguments: argparse.Namespace, output: StandardOutput) -> Command
 
     async def run() -> None:
         await run_simulator(
-            output.write, host=arguments.host, port=arguments.port, seed=arguments.seed, rate=arguments.rate
+            output.write,
+            host=arguments.host,
+            port=arguments.port,
+            seed=arguments.seed,
+            rate=arguments.rate,
+            flavors=arguments.flavor,
         )
 
     return run

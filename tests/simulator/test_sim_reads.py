@@ -198,7 +198,7 @@ def test_aggregated_trades_and_assets(traded: Exchange) -> None:
     assert all(trade["trade_id"] > 2**53 and trade["timestamp"] == NOW_MS for trade in trades)
     assets = get(rest, "/v1/aggregated/assets")
     assert list(assets) == ["fFUEL", "fUSDC", "fETH", "fBTC"]
-    assert (assets["fUSDC"]["taker_fee"], assets["fBTC"]["min_deposit"]) == (Decimal("0.0001"), "1E-8")
+    assert (assets["fUSDC"]["taker_fee"], assets["fBTC"]["min_deposit"]) == (Decimal("0.0001"), "0.00000001")
     listed = get(Rest(traded, Flavour(catalogue="list")), "/v1/aggregated/assets")
     assert [asset["symbol"] for asset in listed] == list(assets)
 
