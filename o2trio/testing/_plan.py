@@ -11,6 +11,7 @@ from random import Random
 
 import attrs
 
+from ..simulator import Flavour
 from ._draws import Value
 from ._fault_kinds import FAULTS
 
@@ -41,6 +42,9 @@ _RATES = (0.02, 0.02, 0.02, 0.05, 0.1, 0.5)
 
 _BUSY = 0.1
 """From this rate on buffers are small more often, and then overflow."""
+
+_INEXACT = frozenset({"fraction", "rfc3339"})
+"""Spellings of a time that leave out its nanoseconds."""
 
 _BURSTS_AN_HOUR = 14.0
 _FAULTS_A_BURST = (1, 1, 2, 4, 7, 12, 20)
@@ -78,6 +82,7 @@ class Plan:
       hours: simulated, all phases together.
       rate: order flow events per second and market.
       latency: of the network when nothing goes wrong, seconds.
+      flavor: the readings of the protocol that the exchange follows, as ``Flavour.parse`` takes them.
       lag: of REST behind the streams when nothing goes wrong, milliseconds.
       buffer_size, conflation_limit, max_attempts: options of the clients.
       consumers, faults: in the order of their numbers; faults are also in that of their times.
@@ -88,6 +93,7 @@ class Plan:
     rate: float
     latency: float = 0.0
     lag: int = 0
+    flavor: str = ""
     buffer_size: int = 64
     conflation_limit: int = 10_000
     max_attempts: int | None = None
@@ -142,6 +148,7 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         buffer_size=random.choice((4, 4, 8, 32, 1024) if rate >= _BUSY else (4, 8, 32, 128, 1024)),
         conflation_limit=random.choice((3, 100, 10_000, 10_000)),
         max_attempts=random.choice((None, None, None, None, 4)),
+        flavor=_flavor(seed).describe(),
         consumers=tuple(ConsumerPlan(index, kind) for index, kind in enumerate(chosen)),
         faults=(),
     )
@@ -153,6 +160,13 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         FaultPlan(index, time, kind, FAULTS[kind].draw(random)) for index, (time, kind) in enumerate(drawn)
     )
     return attrs.evolve(plan, faults=tuple(faults))
+
+
+def _flavor(seed: int) -> Flavour:
+    """Draw the readings of the protocol, apart from everything else that is drawn."""
+    drawn = Flavour.draw(Random(f"o2 flavor {seed}"))
+    # States are found by their exact times, or without any.
+    return attrs.evolve(drawn, seen_timestamp="null") if drawn.seen_timestamp in _INEXACT else drawn
 
 
 def _times(random: Random, until: float) -> list[float]:

@@ -22,7 +22,7 @@ import trio
 
 from .._client import open_o2
 from .._nursery import BareNursery
-from ..simulator import open_simulator
+from ..simulator import Flavour, open_simulator
 from . import _determinism
 from ._consumers import KINDS
 from ._fault_kinds import FAULTS, heal
@@ -181,7 +181,11 @@ class _Scenario:
         """Carry it out and report; broken promises and foreign errors are part of the report."""
         plan, failure = self._plan, None
         try:
-            async with HostileNetwork(plan.seed) as network, open_simulator(plan.seed, rate=plan.rate) as sim:
+            flavour = Flavour.parse(plan.flavor.split())
+            async with (
+                HostileNetwork(plan.seed) as network,
+                open_simulator(plan.seed, rate=plan.rate, flavour=flavour) as sim,
+            ):
                 self._world = World(plan, sim, network)
                 with _listening(self._world), moving():
                     await self._live(self._world)
