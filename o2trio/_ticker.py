@@ -13,7 +13,7 @@ from ._derived import DerivedStream
 from ._errors import ConnectionFault, ServerError
 from ._latest import all_live, subscribe_latest
 from ._runtime import Runtime
-from .models import Id, Level, Market, Origin, Trade, TradeUpdate
+from .models import ChainUnits, Id, Level, Market, Origin, Trade, TradeUpdate
 from .streams import Subscription, Topic, TopicKey
 from .wire import AnyUpdate, Kind
 
@@ -35,7 +35,7 @@ class TickerUpdate:
     market_id: Id
     best_bid: Level | None = None
     best_ask: Level | None = None
-    last_price: int | None = None
+    last_price: ChainUnits | None = None
     is_stale: bool = False
 
 
@@ -91,10 +91,11 @@ class TickerStream(DerivedStream[TickerUpdate]):
         self._in_doubt = False
 
     def _later(self, trades: Sequence[Trade]) -> Trade | None:
-        # REST and the stream may be ahead of one another.
-        if trades and (self._last is None or trades[-1].timestamp >= self._last.timestamp):
-            return trades[-1]
-        return self._last
+        if not trades or self._last is None:
+            return trades[-1] if trades else self._last
+        # REST and the stream may be ahead of one another. Where a time is missing, what came later counts.
+        newest, known = trades[-1].milliseconds, self._last.milliseconds
+        return self._last if newest is not None and known is not None and newest < known else trades[-1]
 
     def _tell(self) -> None:
         """Put how things stand into the buffer, unless that was told before."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ._errors import ApiError, CallerError, ConnectionFault, O2Error, ServerError
 
 if TYPE_CHECKING:
-    from .models import AccountState, Order
+    from .models import AccountState, Id, Order
     from .trading import Receipt, Submission, Verdict
 
 __all__ = [
@@ -57,7 +57,8 @@ class OnChainRevert(ApiError):
 
     Attributes:
       enum: the contract's error enumeration, for example ``OrderCreationError``, or None if unknown.
-      variant: its variant, for example ``OrderPartiallyFilled``, or None if unknown.
+      variant: its variant, for example ``OrderPartiallyFilled``, or None if unknown. One that is newer than
+        this library keeps its name, for example ``QuantityMustBeParentOrder``; its `enum` is None.
       revert_code: the code the transaction reverted with, or None.
       signal: the name of that code (``FAILED_REQUIRE``, ``REVERT_WITH_LOG``, ...), or None.
       panic: the reason of a panic of the virtual machine, for example ``NotEnoughBalance``, or None.
@@ -141,11 +142,15 @@ class OutcomeUnknown(ConnectionFault):
     Attributes:
       submission: what was sent, and what is needed to find out what became of it.
       confirmed: whether the exchange has said that it ran; only the orders that it placed are not known.
+      named: the orders that it named then, as far as they could be read.
+      order_ids: the ids of those that could not be read otherwise.
       verdict: what became of it, and the orders that it placed, once that was found out; else None.
     """
 
     def __init__(self, message: str, submission: Submission) -> None:
         self.submission = submission
         self.confirmed = False
+        self.named: tuple[Order, ...] = ()
+        self.order_ids: tuple[Id, ...] = ()
         self.verdict: tuple[Verdict, tuple[Order, ...]] | None = None
         super().__init__(message)

@@ -1,11 +1,21 @@
 """What the exchange says, as immutable attrs classes. No decoding, no I/O."""
 
 from ._accounts import AccountInfo, Balance, BalanceUpdate, BookBalance, NonceUpdate
+from ._amounts import Amount, ChainUnits, Raw, Rounding
 from ._common import Gap, Origin, Side, Update
 from ._depth import DepthChanges, DepthUpdate, Level
 from ._ids import Id, Identity, IdentityKind, normalize_id
-from ._markets import Asset, Market, Markets, Rounding
-from ._orders import Fill, Order, OrderState, OrderTransaction, OrderType, OrderUpdate
+from ._markets import Asset, Market, Markets
+from ._orders import (
+    UNKNOWN_TYPE,
+    Fill,
+    Order,
+    OrderState,
+    OrderTransaction,
+    OrderType,
+    OrderUpdate,
+    TriggerOrder,
+)
 from ._reads import (
     AccountState,
     AccountWindow,
@@ -26,11 +36,12 @@ from ._reads import (
     Ticker,
     WindowSlot,
 )
-from ._trades import Trade, TraderSide, TradeUpdate
+from ._trades import Trade, TraderSide, TradeUpdate, trade_key
 from ._understanding import NOTHING_UNREAD, NotUnderstood, Rows
 
 __all__ = [
     "NOTHING_UNREAD",
+    "UNKNOWN_TYPE",
     "AccountInfo",
     "AccountState",
     "AccountWindow",
@@ -41,11 +52,13 @@ __all__ = [
     "AggregatedSummary",
     "AggregatedTicker",
     "AggregatedTrade",
+    "Amount",
     "Asset",
     "Balance",
     "BalanceUpdate",
     "Bar",
     "BookBalance",
+    "ChainUnits",
     "CoinGeckoTicker",
     "Cursor",
     "DepthChanges",
@@ -68,6 +81,7 @@ __all__ = [
     "OrderType",
     "OrderUpdate",
     "Origin",
+    "Raw",
     "RegisteredSession",
     "Resolution",
     "Rounding",
@@ -77,7 +91,9 @@ __all__ = [
     "Trade",
     "TradeUpdate",
     "TraderSide",
+    "TriggerOrder",
     "Update",
     "WindowSlot",
     "normalize_id",
+    "trade_key",
 ]

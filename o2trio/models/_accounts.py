@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 import attrs
 
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Update
 from ._ids import Id, Identity, normalize_id
+from ._understanding import NotUnderstood, in_order, unread_field
 
 __all__ = ["AccountInfo", "Balance", "BalanceUpdate", "BookBalance", "NonceUpdate"]
 
@@ -20,12 +22,14 @@ class BookBalance:
     Attributes:
       locked: in open orders.
       unlocked: proceeds that wait for a settlement.
-      fee: fees, where the exchange tells.
+      fee: fees, where the exchange names them; a rebate is negative.
+      unread: fields that could not be read: wire name to raw value.
     """
 
-    locked: int
-    unlocked: int
-    fee: int | None = None
+    locked: ChainUnits = attrs.field(converter=units)
+    unlocked: ChainUnits = attrs.field(converter=units)
+    fee: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    unread: Mapping[str, object] = unread_field()
 
 
 def _read_only(books: Mapping[Id, BookBalance]) -> Mapping[Id, BookBalance]:
@@ -43,26 +47,29 @@ class Balance:
       total_locked: in open orders.
       trading_account_balance: the part that the account contract itself holds.
       order_books: per order book **contract** id, what that book holds; cannot be changed.
+      unread: fields that could not be read: wire name to raw value. Of `order_books` the entries that
+        could be read are there nevertheless.
     """
 
     identity: Identity
     asset_id: Id
-    total_unlocked: int
-    total_locked: int
-    trading_account_balance: int
+    total_unlocked: ChainUnits = attrs.field(converter=units)
+    total_locked: ChainUnits = attrs.field(converter=units)
+    trading_account_balance: ChainUnits = attrs.field(converter=units)
     order_books: Mapping[Id, BookBalance] = attrs.field(
         factory=dict[Id, BookBalance], converter=_read_only, hash=False
     )
+    unread: Mapping[str, object] = unread_field()
 
     @property
-    def available(self) -> int:
+    def available(self) -> ChainUnits:
         """Free funds: `total_unlocked`."""
         return self.total_unlocked
 
     @property
-    def total(self) -> int:
+    def total(self) -> ChainUnits:
         """Everything the account owns of this asset: unlocked and locked."""
-        return self.total_unlocked + self.total_locked
+        return ChainUnits(self.total_unlocked + self.total_locked)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -74,6 +81,11 @@ class BalanceUpdate(Update):
     """
 
     balance: tuple[Balance, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Balance | NotUnderstood, ...]:
+        """The balances and the entries that were not understood, in the order the exchange sent them."""
+        return in_order(self.balance, self.not_understood)
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ in whole units, and the digits are kept exactly. A number the exchange leaves ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -14,10 +15,12 @@ from typing import Self
 import attrs
 
 from ._accounts import AccountInfo
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Side, datetime_from
 from ._ids import Id, Identity
 from ._orders import Order
 from ._trades import Trade
+from ._understanding import unread_field
 
 __all__ = [
     "AccountState",
@@ -113,10 +116,10 @@ class Cursor:
         return cls(item.timestamp, item.trade_id if isinstance(item, Trade) else item.order_id)
 
 
-def _both_volumes(bar: Bar) -> int | None:
+def _both_volumes(bar: Bar) -> ChainUnits | None:
     if bar.buy_volume is None or bar.sell_volume is None:
         return None
-    return bar.buy_volume + bar.sell_volume
+    return ChainUnits(bar.buy_volume + bar.sell_volume)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -132,13 +135,16 @@ class Bar:
     """
 
     timestamp: int
-    open: int
-    high: int
-    low: int
-    close: int
-    buy_volume: int | None = None
-    sell_volume: int | None = None
-    volume: int | None = attrs.field(default=attrs.Factory(_both_volumes, takes_self=True))
+    open: ChainUnits = attrs.field(converter=units)
+    high: ChainUnits = attrs.field(converter=units)
+    low: ChainUnits = attrs.field(converter=units)
+    close: ChainUnits = attrs.field(converter=units)
+    buy_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    sell_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    volume: ChainUnits | None = attrs.field(
+        default=attrs.Factory(_both_volumes, takes_self=True), converter=units_or_none
+    )
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime:
@@ -159,12 +165,13 @@ class MarketSummary:
     """
 
     market_id: Id | None = None
-    last_price: int | None = None
-    high_price: int | None = None
-    low_price: int | None = None
-    volume_24h: int | None = None
-    quote_volume: int | None = None
+    last_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    high_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    low_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    volume_24h: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    quote_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     change_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -183,22 +190,23 @@ class Ticker:
     """
 
     market_id: Id | None = None
-    bid: int | None = None
-    bid_volume: int | None = None
-    ask: int | None = None
-    ask_volume: int | None = None
-    last: int | None = None
-    open: int | None = None
-    high: int | None = None
-    low: int | None = None
-    close: int | None = None
-    previous_close: int | None = None
-    base_volume: int | None = None
-    quote_volume: int | None = None
+    bid: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    bid_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    ask: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    ask_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    last: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    open: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    high: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    low: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    close: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    previous_close: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    base_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    quote_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     change: Decimal | None = None
     average: Decimal | None = None
     percentage: Decimal | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime | None:
@@ -229,13 +237,16 @@ class AccountState(AccountInfo):
       last_modification: as sent, or None.
       synced_with_network: as sent, or None.
       sync_state: as sent, immutable; its values are not documented.
-      session: the registered session, or None.
+      session: the registered session; None if there is none, and where ``"session" in unread``: then
+        there may be one, which could not be read.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     last_modification: int | None = None
     synced_with_network: bool | None = None
     sync_state: object = attrs.field(default=None, hash=False)
     session: RegisteredSession | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -259,6 +270,7 @@ class AccountWindow:
     nonce_session_id: int | None = None
     base: int
     slots: tuple[WindowSlot, ...] = ()
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -274,6 +286,7 @@ class ActiveOrder:
     kind: str
     order_id: Id
     triggers: object = attrs.field(default=None, hash=False)
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -296,6 +309,7 @@ class AggregatedAsset:
     min_deposit: Decimal | None = None
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True)
@@ -319,6 +333,7 @@ class AggregatedBook:
     asks: tuple[AggregatedLevel, ...] = ()
     ticker_id: str | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -336,6 +351,7 @@ class AggregatedSummary:
     price_change_percent_24h: Decimal | None = None
     highest_price_24h: Decimal | None = None
     lowest_price_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -346,6 +362,7 @@ class AggregatedTicker:
     last_price: Decimal | None = None
     base_volume: Decimal | None = None
     quote_volume: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -362,9 +379,10 @@ class AggregatedTrade:
     trade_id: str
     price: Decimal
     base_volume: Decimal
-    quote_volume: Decimal
-    timestamp: int
+    quote_volume: Decimal | None = None
+    timestamp: int | None = None
     side: Side
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -381,3 +399,4 @@ class CoinGeckoTicker:
     ask: Decimal | None = None
     high: Decimal | None = None
     low: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()

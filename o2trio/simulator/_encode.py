@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import attrs
+import msgspec
 
 from ..models import (
     Asset,
@@ -45,6 +46,12 @@ class Flavour(Choices):
         if self.ids == "prefixed":
             return value
         return value[2:].upper() if self.ids == "upper" else value[2:]
+
+    @property
+    def parallel_signature_keys(self) -> tuple[str, ...]:
+        """The keys that are accepted with a parallel nonce."""
+        key = self.parallel_signature_key
+        return ("Secp256k1", "TypedSecp256k1") if key == "either" else (key,)
 
     def identity(self, identity: Identity) -> Json:
         """Spell an identity."""
@@ -203,8 +210,9 @@ class Flavour(Choices):
         }
 
     def human(self, number: Decimal) -> Json:
-        """Spell a number in whole units."""
-        return number if self.human_numbers == "number" else f"{number:f}"
+        """Spell a number in whole units, with all its digits and without an exponent."""
+        text = f"{number:f}"
+        return msgspec.Raw(text.encode()) if self.human_numbers == "number" else text
 
     def market(self, market: Market) -> Json:
         """Return one market."""
@@ -215,7 +223,7 @@ class Flavour(Choices):
             "taker_fee": str(market.taker_fee),
             "min_order": str(market.min_order),
             "dust": str(market.dust),
-            "price_window": market.price_window,
+            "price_window": msgspec.Raw(f"{Decimal(market.price_window):f}".encode()),
             "base": self._asset(market.base),
             "quote": self._asset(market.quote),
         }

@@ -110,6 +110,7 @@ class Choices:
         raw receipts in the text; ``structured`` and ``typed`` have them in a list, tagged outside or inside.
       refusal_status: of a coded error about session actions: its own, or always 200.
       whitelist: whether the endpoint fails, as everywhere since it retired, or still succeeds.
+      parallel_signature_key: under which key session actions with a parallel nonce must hold their signature.
     """
 
     snapshot_key: Literal["view", "orders"] = "view"
@@ -170,6 +171,7 @@ class Choices:
     revert_text: Literal["logs", "escaped", "receipts", "structured", "typed"] = "logs"
     refusal_status: Literal["own", "ok"] = "own"
     whitelist: Literal["retired", "open"] = "retired"
+    parallel_signature_key: Literal["Secp256k1", "TypedSecp256k1", "either"] = "Secp256k1"
 
     @classmethod
     def choices(cls) -> Mapping[str, tuple[Choice, ...]]:

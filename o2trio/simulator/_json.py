@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
 
 __all__ = ["Json", "Object", "dump"]
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | Decimal | bool | None"
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | msgspec.Raw | bool | None"
 Object: TypeAlias = Mapping[str, Json]
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ENCODER = msgspec.json.Encoder()
 
 
 def dump(value: object) -> str:
-    """Return `value` as JSON text; decimals become numbers with all their digits."""
+    """Return `value` as JSON text."""
     return _ENCODER.encode(value).decode()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TypeAlias
 
+import msgspec
+
 from ._flavors import Choice, Choices
 from ._json import Json, Object
 
@@ -72,6 +74,11 @@ def _objects(value: Json) -> list[Object]:
 
 def _number(value: Json) -> Json:
     return int(value) if isinstance(value, str) else value
+
+
+def _written(value: Json) -> str:
+    """Return a number as it is written."""
+    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
 
 
 def _capital(value: Json) -> Json:
@@ -222,8 +229,8 @@ _PATHS: Mapping[str, _Table] = {
         ("market_fee", "negative"): _market_row(lambda fields: {**fields, "maker_fee": "-10"}),
         ("market_symbol", "null"): _top(_no_symbol),
         ("market_rows", "broken"): _top(_odd_row),
-        ("price_window", "text"): _values("price_window", str),
-        ("price_window", "fraction"): _values("price_window", lambda window: int(str(window)) + 0.5),
+        ("price_window", "text"): _values("price_window", _written),
+        ("price_window", "fraction"): _values("price_window", lambda window: float(_written(window)) + 0.5),
     },
     "/v1/bars": {("bars_time", "seconds"): _if("open", _bar_seconds)},
     "/v1/accounts": {("session", "text"): _if("session", _text_session)},

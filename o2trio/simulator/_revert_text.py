@@ -64,12 +64,14 @@ class _Told:
     logs: tuple[str, ...]
     data: tuple[tuple[int, str], ...]
     end: str
-    receipt: tuple[str, Mapping[str, Json]]
+    receipt: tuple[str, Mapping[str, str | int]]
 
 
 def revert_response(revert: Revert, flavour: Flavour) -> Response:
     """Answer a request whose transaction failed."""
     told = _told(revert)
+    if revert.nonce is not None:
+        told = attrs.evolve(told, logs=(f"IncrementNonceEvent {{ nonce: {revert.nonce} }}", *told.logs))
     structured = flavour.revert_text in {"structured", "typed"}
     envelope: dict[str, Json] = {
         "message": "Transaction failed",
@@ -101,7 +103,7 @@ def _told(revert: Revert) -> _Told:
     return _Told((_EVENT, revert.variant), (event, logged), *_reverted(FAILED_REQUIRE))
 
 
-def _reverted(code: int) -> tuple[str, tuple[str, Mapping[str, Json]]]:
+def _reverted(code: int) -> tuple[str, tuple[str, Mapping[str, str | int]]]:
     return f"Revert({code})", ("Revert", {"ra": code, "pc": 12_344, "is": 11_912})
 
 

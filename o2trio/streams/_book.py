@@ -251,7 +251,7 @@ class DepthBook(ReadOnlyBook):
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
         for levels in (changes.bids, changes.asks):
-            sizes = {level.price: level.quantity for level in levels if level.quantity > 0}
+            sizes: dict[int, int] = {level.price: level.quantity for level in levels if level.quantity > 0}
             if len(sizes) != len(levels):
                 raise BookInconsistent("a snapshot holds an empty level or names a price twice")
             sides.append(sizes)

@@ -23,7 +23,7 @@ from o2trio import (
     SigningRequest,
     open_o2,
 )
-from o2trio.models import Id, Identity, Side
+from o2trio.models import Id, Identity, Rows, Side
 from o2trio.simulator import (
     Account,
     BookOrder,
@@ -156,7 +156,7 @@ async def trading(
 
 async def bid(session: Session, price: str = DEEP, quantity: str = "1000", **how: Any) -> SessionOrder:
     """Place a bid that rests."""
-    return await session.buy(FUEL, price, quantity, **how)
+    return await session.buy(FUEL, price=price, quantity=quantity, **how)
 
 
 async def lost(call: Awaitable[object]) -> OutcomeUnknown:
@@ -174,7 +174,8 @@ def answering(
 
     async def submit(*args: Any, **kwargs: Any) -> Any:
         answer = await send(*args, **kwargs)
-        return attrs.evolve(answer, orders=change(answer.orders))
+        orders = change(answer.orders)
+        return attrs.evolve(answer, orders=orders if isinstance(orders, Rows) else Rows(orders))
 
     monkeypatch.setattr(world.desk.rest, "submit", submit)
 
