@@ -27,7 +27,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
@@ -119,10 +119,10 @@ class Link:
         """
         if self._reader.ended.is_set():
             raise await self._ending()
-        try:
+        with suppress(trio_websocket.ConnectionClosed):
             await self._connection.send_message(text)
-        except trio_websocket.ConnectionClosed:
-            raise await self._ending() from None
+            return
+        raise await self._ending()
 
     async def aclose(self) -> None:
         """Close, politely for at most ``Options.close_timeout``; at once if cancelled. Does not raise."""
@@ -152,7 +152,9 @@ class Link:
             return MessageTooBig(
                 f"the server sent a message of more than {limit} bytes; raise Options.max_message_bytes"
             )
-        return LinkClosed(closed.code, closed.reason or "")
+        error = LinkClosed(closed.code, closed.reason or "")
+        error.__cause__ = self._reader.fault
+        return error
 
 
 @asynccontextmanager
@@ -276,12 +278,13 @@ class _Reader:
 
     Attributes:
       ended: set when the reader has stopped, for whatever reason.
+      fault: what it died of, or None.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.ended = trio.Event()
         self._nursery = nursery
-        self._fault: Exception | None = None
+        self.fault: Exception | None = None
         self._scope = trio.CancelScope()
 
     def start(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -290,8 +293,9 @@ class _Reader:
     async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except Exception as fault:  # noqa: BLE001 - nothing is hushed up: `deliver` raises what is kept here
-            self._fault = fault
+        except Exception as fault:  # noqa: BLE001 - nothing is hidden: `deliver` raises what is kept here
+            self.fault = fault
+            _log.debug("the reader of a WebSocket ended with an error", exc_info=fault)
         finally:
             self.ended.set()
             self._scope.cancel()
@@ -306,7 +310,7 @@ class _Reader:
 
     def error(self) -> Exception:
         """Return the reader's end as one of our errors; a bug in it stays what it is."""
-        fault = self._fault or LinkClosed(1006)
+        fault = self.fault or LinkClosed(1006)
         if isinstance(fault, _NONSENSE):
             # Reporting a bad answer fails itself, as only a server may report; the first error says more.
             first: BaseException = fault

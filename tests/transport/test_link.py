@@ -353,6 +353,26 @@ async def test_a_binary_message_arrives_as_the_same_bytes_also_in_fragments(
     assert [type(message) for message in received] == [bytes, str, bytes]
 
 
+async def test_a_bug_in_the_reader_while_closing_is_the_cause_of_the_end(
+    clock: Clock, network: MemoryNetwork
+) -> None:
+    """The end has a code already; the bug must not vanish for that."""
+
+    async def bug() -> None:
+        raise ZeroDivisionError
+
+    async with linked(network) as (link, _), trio.open_nursery() as nursery:
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(link.aclose)
+        await trio.testing.wait_all_tasks_blocked()
+        network.ours.receive_stream.receive_some_hook = bug
+        network.ours.receive_stream.put_data(b"\x81\x00")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(LinkClosed) as caught:
+            await link.send("late")
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 # -- handing over ----------------------------------------------------------------------------------
 
 
