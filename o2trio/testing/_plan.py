@@ -43,9 +43,6 @@ _RATES = (0.02, 0.02, 0.02, 0.05, 0.1, 0.5)
 _BUSY = 0.1
 """From this rate on buffers are small more often, and then overflow."""
 
-_INEXACT = frozenset({"fraction", "rfc3339"})
-"""Spellings of a time that leave out its nanoseconds."""
-
 _BURSTS_AN_HOUR = 14.0
 _FAULTS_A_BURST = (1, 1, 2, 4, 7, 12, 20)
 
@@ -165,8 +162,15 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
 def _flavor(seed: int) -> Flavour:
     """Draw the readings of the protocol, apart from everything else that is drawn."""
     drawn = Flavour.draw(Random(f"o2 flavor {seed}"))
-    # States are found by their exact times, or without any.
-    return attrs.evolve(drawn, seen_timestamp="null") if drawn.seen_timestamp in _INEXACT else drawn
+    return attrs.evolve(
+        drawn,
+        # Judges find a state by its exact time, or without any; these spellings leave out nanoseconds.
+        seen_timestamp="null" if drawn.seen_timestamp in ("fraction", "rfc3339") else drawn.seen_timestamp,
+        # Consumers name markets by their pairs.
+        market_symbol="text",
+        # Orders without a type cannot prove what became of a submission whose answer was lost.
+        order_type="named",
+    )
 
 
 def _times(random: Random, until: float) -> list[float]:
