@@ -42,7 +42,12 @@ class Wire:
 
     def place(self, side: Side, price: int, quantity: int = 10**12, account: Any = None) -> Any:
         return self.exchange.place(
-            account or self.one, self.market.market_id, side, price, quantity, OrderType("Spot")
+            account or self.one,
+            self.market.market_id,
+            side,
+            price=price,
+            quantity=quantity,
+            order_type=OrderType("Spot"),
         )
 
     def ask(self, action: str, feed: Feed | None = None, **fields: Any) -> list[Any]:
@@ -333,6 +338,7 @@ ELSEWHERE = {
     "revert_text": "the same",
     "refusal_status": "the same",
     "whitelist": "the same",
+    "parallel_signature_key": "tests/trading",
 }
 """Readings that take a socket or a signed request to see, and where they are seen."""
 
