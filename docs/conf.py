@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
 import re
 import tomllib
@@ -11,14 +13,18 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import attrs
+import trio
 from docutils import nodes
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
+from trio.testing import MockClock
 
 from o2trio import Network, O2Client, Options
+from o2trio.cli import _doctor as doctor
 from o2trio.cli._arguments import parser
 from o2trio.rest import _limits as limits
+from o2trio.simulator import Flavour, open_simulator
 from o2trio.streams import _machine as machine
 from o2trio.testing import FAULT_KINDS, STORM_KINDS
 from o2trio.testing._fault_kinds import FAULTS
@@ -286,6 +292,36 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text, text, language="text")]
 
 
+class DoctorSample(SphinxDirective):
+    """``.. doctor-sample:: table`` or ``report`` shows what the doctor says about the embedded exchange."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        text = doctor_sample(self.arguments[0])
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def doctor_sample(what: str) -> str:
+    """Examine the embedded exchange in virtual time; the same at each build but for the date."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # Sphinx shows what is logged.
+
+    async def examine() -> str:
+        async with open_simulator(flavour=Flavour(heartbeat="protocol")) as simulator:
+            simulator.run_flow(300)
+            evidence = doctor.Evidence(simulator.network)
+            await doctor.diagnose(evidence)
+        findings = doctor.judge(evidence)
+        if what == "table":
+            return "\n".join(doctor.table_of(evidence, findings))
+        report = doctor.report_of(evidence, findings)
+        answers = report["answers"]
+        assert isinstance(answers, dict)
+        return json.dumps({"depth": answers["depth"]}, indent=2)
+
+    return trio.run(examine, clock=MockClock(autojump_threshold=0))
+
+
 def setup(app: Sphinx) -> None:
     for name, directive in {
         "machine-words": MachineWords,
@@ -296,6 +332,7 @@ def setup(app: Sphinx) -> None:
         "networks": Networks,
         "rate-table": RateTable,
         "command-help": CommandHelp,
+        "doctor-sample": DoctorSample,
     }.items():
         app.add_directive(name, directive)
     # Before napoleon, which listens at the usual priority of 500.

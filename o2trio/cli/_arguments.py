@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from .._network import Network
 from ._open import SIMULATOR
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--json", action="store_true", help="print one JSON object per update (see below)")
 
+    _add_doctor(commands)
     simulator = _parser(
         commands.add_parser,
         "simulator",
@@ -98,8 +100,55 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="mean number of order events per second and market (default 8)",
     )
+    simulator.add_argument(
+        "--flavor",
+        action="append",
+        default=[],
+        metavar="NAME=READING",
+        help="follow another reading of the protocol where the sources disagree, for example "
+        "snapshot_key=orders; may be repeated; the reference of the simulator lists them",
+    )
     _add_soak(commands)
     return top
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = _parser(
+        commands.add_parser,
+        "doctor",
+        help="find out whether the exchange is what the library assumes",
+        description="Look at the exchange as it is and compare it with what the library assumes: first "
+        "whether it is reached at all, then every question on which the sources disagree. It only reads, "
+        "within the rate limits, and takes at most a minute. Ctrl-C ends it with what was found so far. The "
+        "exit status is 1 if an assumption is wrong.",
+    )
+    _add_network(doctor)
+    doctor.add_argument("--account", metavar="ID", help="also look at this trading account; anybody may")
+    doctor.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a report; it holds shapes, no ids and no amounts",
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object per question")
+    trading = doctor.add_argument_group(
+        "trading",
+        "Answers more, on a test network only: opens a session, places an order, cancels it, settles.",
+    )
+    trading.add_argument("--trade", action="store_true", help="trade; needs the next option and a key")
+    trading.add_argument(
+        "--yes-spend-test-coins",
+        action="store_true",
+        help="say that test coins of this wallet may be spent",
+    )
+    trading.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the private key of the owner, in hexadecimal digits; by default it is taken from the "
+        "environment variable O2TRIO_KEY",
+    )
+    trading.add_argument("--evm", action="store_true", help="the key is that of an EVM wallet")
 
 
 def _add_soak(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

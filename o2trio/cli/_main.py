@@ -27,7 +27,8 @@ _ENDED_BY_SIGNALS = {"simulator"}
 _EXTRAS = {"rich": "cli", "h11": "simulator", "wsproto": "simulator"}
 """Which extra brings a package."""
 
-Command = Callable[[], Awaitable[None]]
+Command = Callable[[], Awaitable[int | None]]
+"""Runs a command; returns its exit status, None for 0."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +98,12 @@ def _simulator(arguments: argparse.Namespace, output: StandardOutput) -> Command
 
     async def run() -> None:
         await run_simulator(
-            output.write, host=arguments.host, port=arguments.port, seed=arguments.seed, rate=arguments.rate
+            output.write,
+            host=arguments.host,
+            port=arguments.port,
+            seed=arguments.seed,
+            rate=arguments.rate,
+            flavors=arguments.flavor,
         )
 
     return run
@@ -118,7 +124,23 @@ def _soak(arguments: argparse.Namespace) -> int:
     )
 
 
+def _doctor(arguments: argparse.Namespace, output: StandardOutput) -> Command:
+    from ._doctor import run_doctor
+    from ._doctor_trade import consent_of
+
+    consent = consent_of(arguments) if arguments.trade else None
+    return lambda: run_doctor(
+        arguments.network,
+        output.write,
+        account=arguments.account,
+        consent=consent,
+        report=arguments.report,
+        as_json=arguments.json,
+    )
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, StandardOutput], Command]] = {
+    "doctor": _doctor,
     "markets": _markets,
     "simulator": _simulator,
     "watch": _watch,
@@ -139,7 +161,8 @@ async def _until_signal(command: Command) -> int:
                         scope.cancel()
 
                 nursery.start_soon(listen)
-                await command()
+                done = await command()
+                status = status or done or 0
     return status
 
 

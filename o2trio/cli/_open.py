@@ -1,4 +1,4 @@
-"""Opening a client by the name that ``--network`` gives."""
+"""Finding a network, and opening a client of it, by the name that ``--network`` gives."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from .._client import O2Client, open_o2
-from .._network import NetworkConfig
+from .._network import NetworkConfig, config_of
 
-__all__ = ["SIMULATOR", "open_network"]
+__all__ = ["SIMULATOR", "network_config", "open_network"]
 
 SIMULATOR = "simulator"
 _SEED = 7
 
 
 @asynccontextmanager
-async def open_network(network: str | NetworkConfig) -> AsyncGenerator[O2Client]:
-    """Open a client of `network`; ``simulator`` starts one on a loopback port for as long as it lasts.
+async def network_config(network: str | NetworkConfig) -> AsyncGenerator[NetworkConfig]:
+    """Say where `network` is; ``simulator`` starts one on a loopback port for as long as it lasts.
 
     Raises:
       InvalidRequest: there is no such network.
@@ -26,12 +26,15 @@ async def open_network(network: str | NetworkConfig) -> AsyncGenerator[O2Client]
     if network == SIMULATOR:
         from ..simulator import open_simulator
 
-        async with (
-            open_simulator(seed=_SEED, listen=("127.0.0.1", 0), start_time=time.time()) as simulator,
-            open_o2(simulator.network) as o2,
-        ):
+        async with open_simulator(seed=_SEED, listen=("127.0.0.1", 0), start_time=time.time()) as simulator:
             simulator.audit.limit = 0  # Nobody here asks for the whole past, and it would grow without end.
-            yield o2
+            yield simulator.network
     else:
-        async with open_o2(network) as o2:
-            yield o2
+        yield config_of(network)
+
+
+@asynccontextmanager
+async def open_network(network: str | NetworkConfig) -> AsyncGenerator[O2Client]:
+    """Open a client of `network`, as :func:`network_config` finds it; raises as that does."""
+    async with network_config(network) as config, open_o2(config) as o2:
+        yield o2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import trio
 
@@ -11,16 +12,22 @@ from ._output import Write
 __all__ = ["run_simulator"]
 
 
-async def run_simulator(write: Write, *, host: str, port: int, seed: int, rate: float) -> None:
-    """Run the exchange for ever; once it accepts connections, write ``listening on URL``, then more URLs.
+async def run_simulator(
+    write: Write, *, host: str, port: int, seed: int, rate: float, flavors: Sequence[str] = ()
+) -> None:
+    """Run the exchange until cancelled; once it accepts connections, write ``listening on URL``, then more.
 
     Raises:
+      InvalidRequest: `flavors` names a disagreement, or a reading of one, that there is not.
       OSError: the address is taken or not ours.
       ModuleNotFoundError: the simulator's extra is not installed.
     """
-    from ..simulator import open_simulator
+    from ..simulator import Flavour, open_simulator
 
-    async with open_simulator(seed=seed, rate=rate, listen=(host, port), start_time=time.time()) as simulator:
+    chosen = Flavour.parse(flavors)
+    async with open_simulator(
+        seed=seed, rate=rate, listen=(host, port), start_time=time.time(), flavour=chosen
+    ) as simulator:
         # It may run for weeks, and nobody here asks for the whole past.
         simulator.audit.limit = 0
         await write(f"listening on {simulator.url}")

@@ -86,6 +86,7 @@ def _tell_failure(tell: Tell, report: Report) -> None:
     whose = f" (consumer {failure.consumer})" if failure.consumer else ""
     tell(f"  seed {report.plan.seed} broke: {failure.promise}{whose} at {failure.time:.3f} s")
     tell(f"  {failure.detail}")
+    tell(f"  readings of the protocol: {report.plan.flavor or 'the defaults'}")
     tell("  the last events, seconds from the beginning:")
     for line in failure.events:
         tell(f"    {line}")

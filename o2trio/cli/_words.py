@@ -75,7 +75,8 @@ def time_of_day(nanoseconds: int, digits: int = 3) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Return how many there are of something."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
 
 
 def topic_name(topic: str) -> str:

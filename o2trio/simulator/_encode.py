@@ -6,9 +6,9 @@ Shapes follow sections 2 and 3 of the protocol notes. Where clients and servers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -27,85 +27,17 @@ from ..models import (
     Trade,
 )
 from ._accounts import Account, SessionRecord
+from ._flavors import Choices
+from ._json import Json, dump
 from ._matching import BookOrder
+from ._reshape import reshape_error, reshape_frame
 
 __all__ = ["DEFAULT_FLAVOUR", "Flavour", "Json", "dump"]
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | msgspec.Raw | bool | None"
-
-_ENCODER = msgspec.json.Encoder()
-
-
-def dump(value: object) -> str:
-    """Return `value` as JSON text."""
-    return _ENCODER.encode(value).decode()
-
 
 @attrs.frozen(slots=True, kw_only=True)
-class Flavour:
-    """Which of the known spellings the simulator uses.
-
-    Attributes:
-      snapshot_key: key of the levels in a depth snapshot; ``orders`` comes without a precision.
-      ids: ``prefixed`` is ``0x`` and lower case, ``bare`` has no ``0x``, ``upper`` is bare upper case.
-      order_flavour: 1 names `account`, `desired_quantity`, `fill`, `order_tx_history`; 2 names `owner`,
-        `market_id`, `fills`, `history`.
-      onchain_timestamp: as text, as a number, or always null.
-      seen_timestamp: as text, as a number, or left out.
-      nonce: as text, as a number, or as hexadecimal text.
-      trade_parties: whether trades name `maker`, `taker` and their fees.
-      trade_id: ``pair`` is ``maker/taker``; ``number`` is a JSON number; ``hex`` is the same with ``0x``.
-      error_action: key `action` of error frames: none, ``error``, or the one of the request together
-        with its market.
-      acknowledge_unsubscribe: whether an unsubscription is answered with its own action.
-      order_timestamp: seconds or milliseconds since 1970.
-      book_fee: whether the parts of a balance that lie in books name a `fee`.
-      cursor_inclusive: whether a REST page repeats the item its cursor names.
-      trades_envelope: whether REST trades come in an object or as a bare list.
-      rest_levels: levels of REST books as objects or as pairs.
-      heeds_limit: whether `limit` of a REST book has an effect.
-      is_open_false: what ``is_open=false`` asks for.
-      bars: ``split`` is `timestamp`, `buy_volume`, `sell_volume`; ``sum`` is `time`, `volume`.
-      single: the ticker, and the summary of one market, as a list of one or as an object.
-      ticker_names: ``short`` is `last`, `bid`, `ask`; ``long`` is `last_price`, `best_bid`, `best_ask`.
-      catalogue: aggregated assets and tickers as a map or as a list.
-      human_numbers: numbers in whole units as JSON numbers or as text.
-      revert_envelope: how a failed transaction is told: ``plain`` has no code, ``coded`` has code 1000,
-        ``landed`` has status 200 and a `tx_id`.
-      revert_text: ``logs`` names what was logged, ``escaped`` with escaped quotes; ``receipts`` only has
-        raw receipts in the text; ``structured`` and ``typed`` have them in a list, tagged outside or inside.
-      refusal_status: of a coded error about session actions: its own, or always 200.
-      whitelist: whether the endpoint fails, as everywhere since it retired, or still succeeds.
-      parallel_signature_key: under which key session actions with a parallel nonce must hold their signature.
-    """
-
-    snapshot_key: Literal["view", "orders"] = "view"
-    ids: Literal["prefixed", "bare", "upper"] = "prefixed"
-    order_flavour: Literal[1, 2] = 2
-    onchain_timestamp: Literal["text", "number", "null"] = "text"
-    seen_timestamp: Literal["text", "number", "absent"] = "text"
-    nonce: Literal["text", "number", "hex"] = "text"
-    trade_parties: bool = True
-    trade_id: Literal["pair", "number", "hex"] = "pair"
-    error_action: Literal["none", "error", "request"] = "none"
-    acknowledge_unsubscribe: bool = False
-    order_timestamp: Literal["seconds", "milliseconds"] = "seconds"
-    book_fee: bool = True
-    cursor_inclusive: bool = False
-    trades_envelope: bool = True
-    rest_levels: Literal["objects", "pairs"] = "objects"
-    heeds_limit: bool = True
-    is_open_false: Literal["all", "closed"] = "all"
-    bars: Literal["split", "sum"] = "split"
-    single: Literal["list", "object"] = "list"
-    ticker_names: Literal["short", "long"] = "short"
-    catalogue: Literal["map", "list"] = "map"
-    human_numbers: Literal["number", "text"] = "number"
-    revert_envelope: Literal["plain", "coded", "landed"] = "plain"
-    revert_text: Literal["logs", "escaped", "receipts", "structured", "typed"] = "logs"
-    refusal_status: Literal["own", "ok"] = "own"
-    whitelist: Literal["retired", "open"] = "retired"
-    parallel_signature_key: Literal["Secp256k1", "TypedSecp256k1", "either"] = "Secp256k1"
+class Flavour(Choices):
+    __doc__ = Choices.__doc__
 
     # -- small parts -------------------------------------------------------------------------------
 
@@ -127,11 +59,15 @@ class Flavour:
 
     def stamps(self, onchain: int, seen: int) -> dict[str, Json]:
         """Return the two time stamps of an envelope; `onchain` in seconds, `seen` in nanoseconds."""
-        chain: dict[str, Json] = {"text": str(onchain), "number": onchain, "null": None}
-        stamps: dict[str, Json] = {"onchain_timestamp": chain[self.onchain_timestamp]}
-        if self.seen_timestamp != "absent":
-            stamps["seen_timestamp"] = str(seen) if self.seen_timestamp == "text" else seen
-        return stamps
+        chosen = {
+            "onchain_timestamp": _stamp(self.onchain_timestamp, onchain, 1),
+            "seen_timestamp": _stamp(self.seen_timestamp, seen, 1_000_000_000),
+        }
+        return {name: value for name, value in chosen.items() if getattr(self, name) != "absent"}
+
+    def frame(self, message: Json) -> str:
+        """Return a message of a WebSocket as text, after every step of the flavor."""
+        return dump(reshape_frame(self, message))
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -254,7 +190,7 @@ class Flavour:
 
     def error(self, code: int, message: str, action: str = "", market_id: str = "") -> Json:
         """Return an error frame."""
-        fields: dict[str, Json] = {"code": code, "message": message}
+        fields = reshape_error(self, {"code": code, "message": message}, is_frame=True)
         if self.error_action == "error":
             return {"action": "error", **fields}
         if self.error_action == "request" and action:
@@ -341,6 +277,19 @@ class Flavour:
 
 
 DEFAULT_FLAVOUR = Flavour()
+
+
+def _stamp(spelling: str, time: int, unit: int) -> Json:
+    """Spell a time since 1970; `unit` is how many of `time` make a second."""
+    if spelling == "text":
+        return str(time)
+    if spelling == "number":
+        return time
+    if spelling == "fraction":
+        return time / unit
+    if spelling == "rfc3339":
+        return datetime.fromtimestamp(time // unit, UTC).isoformat().replace("+00:00", "Z")
+    return None
 
 
 def _order_type(order_type: OrderType) -> Json:

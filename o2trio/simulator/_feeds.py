@@ -6,66 +6,32 @@ block into frames, encoding each distinct frame once however many sockets get it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import TypeAlias
 
 import attrs
-import msgspec
 
-from ..models import DepthChanges, Id, Identity, IdentityKind, Level, Side, normalize_id
-from ._encode import DEFAULT_FLAVOUR, Flavour, Json, dump
-from ._exchange import Block, Exchange, group_price
+from ..models import Id, normalize_id
+from ._encode import DEFAULT_FLAVOUR, Flavour
+from ._exchange import Block, Exchange
+from ._flavors import FINE_LEVELS
+from ._json import dump
+from ._ws_data import BlockFrames, first_frames, is_silent, stale_update
+from ._ws_requests import (
+    FREQUENCIES,
+    IDENTITIES_MAX,
+    Refused,
+    Request,
+    Subscription,
+    identities_of,
+    is_heartbeat,
+    parse,
+    precision_of,
+    text_of,
+)
 
 __all__ = ["FREQUENCIES", "IDENTITIES_MAX", "Feed", "Feeds", "Subscription"]
-
-IDENTITIES_MAX = 10
-"""Identities of one subscription."""
-
-PRECISIONS = {str(10**level): level for level in range(19)}
-"""Level of each precision on the wire. ``1`` is a channel that sends a snapshot and nothing else."""
-
-FREQUENCIES = {"100ms": 0.1, "500ms": 0.5, "1s": 1.0, "3s": 3.0}
-"""Seconds between two depth views."""
-
-_SILENT_LEVEL = 0
-
-Request: TypeAlias = dict[str, object]
-
-
-class _Refused(Exception):
-    """A request that is answered with an error frame."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-
-
-@attrs.frozen(slots=True, kw_only=True, cache_hash=True)
-class Subscription:
-    """One live subscription of one socket, for tests to look at.
-
-    Attributes:
-      kind: ``depth``, ``depth_view``, ``trades``, ``orders``, ``balances`` or ``nonce``.
-      market_id: of the first three.
-      precision: level, of depth and depth view.
-      period: seconds, of a depth view.
-      identities: of the last three.
-    """
-
-    kind: str
-    market_id: Id | None = None
-    precision: int | None = None
-    period: float | None = None
-    identities: frozenset[Identity] = frozenset()
-
-
-def _depth_of(wanted: Subscription) -> tuple[Id, int]:
-    """Return market and level of a depth or depth view subscription."""
-    assert wanted.market_id is not None
-    assert wanted.precision is not None
-    return wanted.market_id, wanted.precision
 
 
 class Feed:
@@ -89,67 +55,87 @@ class Feed:
           text: the frame.
           now: the time in seconds, for depth views.
         """
-        if text.strip().upper() == "PING":
-            return ["PONG"]
-        if text.strip().upper() == "PONG":
-            return []
+        if is_heartbeat(text):
+            return self._pong() if text.strip().upper() == "PING" else []
         action, market = "", None
         try:
-            request = _parse(text)
-            action, market = _text(request, "action"), request.get("market_id")
+            request = parse(text)
+            action, market = text_of(request, "action"), request.get("market_id")
             handler = _ACTIONS.get(action)
             if handler is None:
-                raise _Refused(1002, f"unknown variant `{action}`")
+                raise Refused(1002, f"unknown variant `{action}`")
             if request.get("turbo") is True:
-                raise _Refused(6002, "The margin venue is not available")
-            return handler(self, request, now)
-        except _Refused as refusal:
+                raise Refused(6002, "The margin venue is not available")
+            return [*self._confirmation(request), *handler(self, request, now)]
+        except Refused as refusal:
             named = market if isinstance(market, str) else ""
             return [dump(self._feeds.flavour.error(refusal.code, refusal.message, action, named))]
 
+    def _pong(self) -> list[str]:
+        flavour = self._feeds.flavour
+        answers: dict[str, list[str]] = {
+            "text": ["PONG"],
+            "protocol": [],
+            "error": [dump(flavour.error(1002, "malformed request"))],
+            "json": ['{"action":"PONG"}'],
+        }
+        return answers[flavour.heartbeat]
+
     # -- requests ----------------------------------------------------------------------------------
 
-    def _subscribe(self, wanted: Subscription) -> None:
+    def _subscribe(self, wanted: Subscription) -> bool:
+        """Register a subscription; return whether it is served from now on."""
         self._feeds.check_rejection()
         slot = (wanted.kind, wanted.market_id)
-        if slot in self.slots:
-            raise _Refused(6000, "Already subscribed to topic")
+        choice = self._feeds.flavour.second_subscribe
+        if slot in self.slots and choice != "replaced":
+            if choice == "refused":
+                raise Refused(6000, "Already subscribed to topic")
+            return False
         self.slots[slot] = wanted
+        return True
 
     def _subscribe_depth(self, request: Request, now: float) -> list[str]:
-        wanted = Subscription(kind="depth", market_id=self._market(request), precision=_precision(request))
-        self._subscribe(wanted)
-        return [self._feeds.snapshot(wanted)]
+        wanted = Subscription(kind="depth", market_id=self._market(request), precision=self._level(request))
+        if not self._subscribe(wanted):
+            return []
+        flavour = self._feeds.flavour
+        stale = [stale_update(flavour, wanted)] if flavour.stale_update else []
+        silent = is_silent(flavour, wanted.depth[1]) and wanted.precision != 0
+        return stale + ([] if silent else [self._feeds.snapshot(wanted)])
 
     def _subscribe_view(self, request: Request, now: float) -> list[str]:
         market_id = self._market(request)
-        period = FREQUENCIES.get(_text(request, "frequency"))
+        period = FREQUENCIES.get(text_of(request, "frequency"))
         if period is None:
-            raise _Refused(1002, f"unknown variant `{request['frequency']}`")
+            raise Refused(1002, f"unknown variant `{request['frequency']}`")
         wanted = Subscription(
-            kind="depth_view", market_id=market_id, precision=_precision(request), period=period
+            kind="depth_view", market_id=market_id, precision=self._level(request), period=period
         )
-        self._subscribe(wanted)
+        if not self._subscribe(wanted):
+            return []
         self.due[market_id] = now + period
         self._feeds.on_view_added()
         return [self._feeds.view(wanted)]
 
     def _subscribe_trades(self, request: Request, now: float) -> list[str]:
-        self._subscribe(Subscription(kind="trades", market_id=self._market(request)))
-        return []
+        return self._begin(Subscription(kind="trades", market_id=self._market(request)))
 
     def _subscribe_accounts(self, request: Request, now: float) -> list[str]:
-        identities = _identities(request)
+        identities = identities_of(request)
         if not identities:
-            raise _Refused(1001, "No identities given")
+            raise Refused(1001, "No identities given")
         if len(identities) > IDENTITIES_MAX:
-            raise _Refused(6002, f"At most {IDENTITIES_MAX} identities per subscription")
-        kind = _text(request, "action").removeprefix("subscribe_")
-        self._subscribe(Subscription(kind=kind, identities=frozenset(identities)))
-        return []
+            raise Refused(6002, f"At most {IDENTITIES_MAX} identities per subscription")
+        kind = text_of(request, "action").removeprefix("subscribe_")
+        return self._begin(Subscription(kind=kind, identities=frozenset(identities)))
+
+    def _begin(self, wanted: Subscription) -> list[str]:
+        """Register a quiet subscription and return what it begins with."""
+        return self._feeds.first(wanted) if self._subscribe(wanted) else []
 
     def _unsubscribe_market(self, request: Request, now: float) -> list[str]:
-        kind = _text(request, "action").removeprefix("unsubscribe_")
+        kind = text_of(request, "action").removeprefix("unsubscribe_")
         market_id = self._market(request)
         self.slots.pop((kind, market_id), None)
         if kind == "depth_view":
@@ -161,12 +147,28 @@ class Feed:
         return self._acknowledge(request)
 
     def _unsubscribe_accounts(self, request: Request, now: float) -> list[str]:
-        # What a subset of the identities means is unknown; here only the exact set ends the stream.
-        slot = (_text(request, "action").removeprefix("unsubscribe_"), None)
-        live = self.slots.get(slot)
-        if live is not None and live.identities == frozenset(_identities(request)):
+        slot = (text_of(request, "action").removeprefix("unsubscribe_"), None)
+        live, named = self.slots.get(slot), frozenset(identities_of(request))
+        choice = self._feeds.flavour.unsubscribe_subset
+        if live is not None and (live.identities == named or (choice == "ends" and live.identities & named)):
             del self.slots[slot]
+        elif live is not None and choice == "narrows" and live.identities - named:
+            self.slots[slot] = attrs.evolve(live, identities=live.identities - named)
         return self._acknowledge(request)
+
+    def _confirmation(self, request: Request) -> list[str]:
+        """Return what confirms a request before anything else is sent for it."""
+        action = text_of(request, "action")
+        if not action.startswith("subscribe_"):
+            return []
+        market = {"market_id": request["market_id"]} if "market_id" in request else {}
+        confirmations: dict[str, list[str]] = {
+            "none": [],
+            "code": ['{"code":0,"message":"subscribed"}'],
+            "action": [dump({"action": action, **market, "status": "ok"})],
+            "text": ["OK"],
+        }
+        return confirmations[self._feeds.flavour.acknowledge]
 
     def _acknowledge(self, request: Request) -> list[str]:
         if not self._feeds.flavour.acknowledge_unsubscribe:
@@ -174,15 +176,21 @@ class Feed:
         try:
             return [dump(request)]
         except (OverflowError, RecursionError) as error:  # more can be read than can be written
-            raise _Refused(1002, f"malformed request: {error}") from None
+            raise Refused(1002, f"malformed request: {error}") from None
+
+    def _level(self, request: Request) -> int:
+        level = precision_of(request)
+        if level > FINE_LEVELS and self._feeds.flavour.high_precision == "refused":
+            raise Refused(6002, "Invalid precision")
+        return level
 
     def _market(self, request: Request) -> Id:
         try:
-            market_id = normalize_id(_text(request, "market_id"))
+            market_id = normalize_id(text_of(request, "market_id"))
         except ValueError as error:
-            raise _Refused(1002, f"invalid market_id: {error}") from None
+            raise Refused(1002, f"invalid market_id: {error}") from None
         if market_id not in self._feeds.market_ids:
-            raise _Refused(2000, "Market not found")
+            raise Refused(2000, "Market not found")
         return market_id
 
 
@@ -234,17 +242,21 @@ class Feeds:
     def check_rejection(self) -> None:
         """Refuse this subscription if somebody asked for that."""
         if self.rejections:
-            raise _Refused(*self.rejections.pop(0))
+            raise Refused(*self.rejections.pop(0))
 
     def snapshot(self, wanted: Subscription) -> str:
         """Return the first frame of a depth subscription."""
-        where = _depth_of(wanted)
-        return dump(self.flavour.snapshot(*where, self._exchange.book(*where)))
+        where = wanted.depth
+        return self.flavour.frame(self.flavour.snapshot(*where, self._exchange.book(*where)))
 
     def view(self, wanted: Subscription) -> str:
         """Return the present frame of a depth view."""
-        where = _depth_of(wanted)
-        return dump(self.flavour.view(*where, self._exchange.book(*where)))
+        where = wanted.depth
+        return self.flavour.frame(self.flavour.view(*where, self._exchange.book(*where)))
+
+    def first(self, wanted: Subscription) -> list[str]:
+        """Return the first frames of a quiet subscription."""
+        return first_frames(self._exchange, self.flavour, wanted)
 
     # -- depth views -------------------------------------------------------------------------------
 
@@ -270,134 +282,10 @@ class Feeds:
 
     def publish(self, block: Block) -> Iterator[tuple[Feed, list[str]]]:
         """Yield the frames that `block` means for each socket that gets any."""
-        encode = _BlockFrames(self._exchange, self.flavour, block)
+        encode = BlockFrames(self._exchange, self.flavour, block)
         for feed in self.feeds:
-            frames = [frame for wanted in feed.slots.values() for frame in encode.frames(wanted)]
+            wanted = feed.subscriptions
+            ordered = reversed(wanted) if self.flavour.sequence == "reversed" else wanted
+            frames = [frame for each in ordered for frame in encode.frames(each)]
             if frames:
                 yield feed, frames
-
-
-class _BlockFrames:
-    """The frames of one block, each made when somebody first wants it."""
-
-    def __init__(self, exchange: Exchange, flavour: Flavour, block: Block) -> None:
-        self._exchange = exchange
-        self._flavour = flavour
-        self._block = block
-        self._stamps = flavour.stamps(block.onchain_timestamp, block.seen_timestamp)
-        self._made: dict[Subscription, list[str]] = {}
-
-    def frames(self, wanted: Subscription) -> list[str]:
-        """Return what one subscription gets; equal subscriptions share the frames."""
-        if wanted not in self._made:
-            make = _MAKERS.get(wanted.kind)
-            self._made[wanted] = [] if make is None else [dump(message) for message in make(self, wanted)]
-        return self._made[wanted]
-
-    def _depth(self, wanted: Subscription) -> Iterator[Json]:
-        market_id, precision = _depth_of(wanted)
-        changes = self._block.levels.get(market_id)
-        if not changes or precision == _SILENT_LEVEL:
-            return
-        sums: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
-        for side, raw, change in changes:
-            price = group_price(side, raw, 10**precision)
-            sums[side][price] = sums[side].get(price, 0) + change
-        bids, asks = (
-            tuple(Level(price, change) for price, change in sums[side].items() if change) for side in sums
-        )
-        if bids or asks:
-            yield {
-                "action": "subscribe_depth_update",
-                "changes": self._flavour.sides(DepthChanges(bids=bids, asks=asks)),
-                "market_id": self._flavour.id(market_id),
-                **self._stamps,
-            }
-
-    def _trades(self, wanted: Subscription) -> Iterator[Json]:
-        assert wanted.market_id is not None
-        trades = self._block.trades.get(wanted.market_id)
-        if trades:
-            yield {
-                "action": "subscribe_trades",
-                "trades": [self._flavour.trade(trade) for trade in trades],
-                "market_id": self._flavour.id(wanted.market_id),
-                **self._stamps,
-            }
-
-    def _orders(self, wanted: Subscription) -> Iterator[Json]:
-        markets = {market.market_id: market for market in self._exchange.markets.markets}
-        orders: list[Json] = [
-            self._flavour.order(order, markets[order.market_id])
-            for order in self._block.orders
-            if order.owner in wanted.identities
-        ]
-        if orders:
-            yield {"action": "subscribe_orders", "orders": orders, **self._stamps}
-
-    def _balances(self, wanted: Subscription) -> Iterator[Json]:
-        balances: list[Json] = [
-            {
-                "identity": self._flavour.identity(account.identity),
-                "asset_id": self._flavour.id(asset),
-                **self._flavour.balance(account.balance(asset)),
-            }
-            for account, asset in self._block.balances
-            if account.identity in wanted.identities
-        ]
-        if balances:
-            yield {"action": "subscribe_balances", "balance": balances, **self._stamps}
-
-    def _nonce(self, wanted: Subscription) -> Iterator[Json]:
-        for account in self._block.nonces:
-            if account.identity in wanted.identities:
-                yield {
-                    "action": "subscribe_nonce",
-                    "contract_id": self._flavour.id(account.trade_account_id),
-                    "nonce": self._flavour.nonce_value(account.nonce),
-                    **self._stamps,
-                }
-
-
-_MAKERS: dict[str, Callable[[_BlockFrames, Subscription], Iterable[Json]]] = {
-    "depth": _BlockFrames._depth,
-    "trades": _BlockFrames._trades,
-    "orders": _BlockFrames._orders,
-    "balances": _BlockFrames._balances,
-    "nonce": _BlockFrames._nonce,
-}
-
-
-# -- reading requests ------------------------------------------------------------------------------
-
-
-def _parse(text: str) -> Request:
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])  # see below
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Refused(1002, f"malformed request: {error}") from None
-
-
-def _text(request: Request, key: str) -> str:
-    value = request.get(key)
-    if not isinstance(value, str):
-        raise _Refused(1002, f"missing field `{key}`" if value is None else f"invalid type for `{key}`")
-    return value
-
-
-def _precision(request: Request) -> int:
-    level = PRECISIONS.get(_text(request, "precision"))
-    if level is None:
-        raise _Refused(6002, "Invalid precision")
-    return level
-
-
-def _identities(request: Request) -> list[Identity]:
-    try:
-        listed = msgspec.convert(request.get("identities"), list[dict[str, str]])
-        pairs = [pair for item in listed for pair in item.items()]
-        if len(pairs) != len(listed):
-            raise ValueError("an identity has exactly one key")
-        return [Identity(IdentityKind(kind), normalize_id(value)) for kind, value in pairs]
-    except (msgspec.ValidationError, ValueError) as error:
-        raise _Refused(1002, f"invalid identities: {error}") from None

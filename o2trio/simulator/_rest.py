@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
+import msgspec
+
 from .._errors import InvalidRequest
 from .._trading_errors import MissingExtra
 from . import _rest_accounts as accounts
@@ -23,6 +26,7 @@ from ._exchange import Exchange
 from ._faucet import Faucet
 from ._nonces import NonceRefused
 from ._requests import Call, Fault, Response, error
+from ._reshape import reshape_answer, reshape_error
 from ._rest_writes import Write
 from ._revert_text import revert_response
 from ._worlds import Past, Present
@@ -57,6 +61,10 @@ class Rest:
           lag: answer a read as it was so many nanoseconds ago.
           owner: the header ``O2-Owner-Id``, or nothing.
         """
+        response = self._respond(method, target, body, lag, owner)
+        return response if response.status < 400 else self._respelled(response)
+
+    def _respond(self, method: str, target: str, body: bytes, lag: int, owner: str) -> Response:
         try:
             parts = urlsplit(target)
             query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
@@ -68,8 +76,14 @@ class Rest:
         if method not in methods:
             return error(405, 1001, f"method {method} is not allowed", (("Allow", ", ".join(methods)),))
         if method == "GET":
-            return self._answer(lambda: _READS[parts.path](self._call(query, lag)))
-        return self._answer(lambda: self._write(_WRITES[parts.path][1], body, owner))
+            return self._answer(parts.path, lambda: _READS[parts.path](self._call(query, lag)))
+        return self._answer(parts.path, lambda: self._write(_WRITES[parts.path][1], body, owner))
+
+    def _respelled(self, response: Response) -> Response:
+        """Return an error in the words of the flavor."""
+        envelope = msgspec.json.decode(response.body)
+        spelled = reshape_error(self._flavour, envelope, is_frame=False)
+        return response if spelled == envelope else attrs.evolve(response, body=dump(spelled).encode())
 
     def _call(self, query: Mapping[str, str], lag: int) -> Call:
         exchange = self._exchange
@@ -89,7 +103,7 @@ class Rest:
         finally:
             self._publish()
 
-    def _answer(self, handle: Callable[[], Json | Response]) -> Response:
+    def _answer(self, path: str, handle: Callable[[], Json | Response]) -> Response:
         """Say in the exchange's envelopes what came of a request."""
         try:
             answer = handle()
@@ -104,7 +118,9 @@ class Rest:
             return error(400, 1001, str(nonsense))
         except MissingExtra as missing:
             return error(500, 1000, str(missing))
-        return answer if isinstance(answer, Response) else Response(status=200, body=dump(answer).encode())
+        if isinstance(answer, Response):
+            return answer
+        return Response(status=200, body=dump(reshape_answer(self._flavour, path, answer)).encode())
 
 
 _Reader: TypeAlias = Callable[[Call], Json]

@@ -8,6 +8,7 @@ import attrs
 
 from ..models import Market, Trade
 from ._encode import Json
+from ._flavors import FINE_LEVELS
 from ._history import DAY_MS, MAX_BARS, RESOLUTIONS, Bar, page, trade_time
 from ._requests import Call, Fault
 
@@ -108,7 +109,9 @@ def depth(call: Call) -> Json:
     """Answer ``/v1/depth``."""
     market = call.market()
     precision = _PRECISIONS.get(call.text("precision"))
-    if precision is None:
+    if call.text("precision") == "0" and call.flavour.rest_exact:
+        precision = 0
+    if precision is None or (precision > FINE_LEVELS and call.flavour.high_precision == "refused"):
         raise Fault(400, 1001, "Invalid precision")
     limit = call.number("limit") if "limit" in call.query else None
     book = call.world.book(market.market_id, precision)

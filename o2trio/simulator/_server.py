@@ -26,7 +26,8 @@ from ._feeds import Feed, Feeds
 from ._frame_faults import FrameFaults
 from ._requests import Response, error
 from ._rest import Rest
-from ._websocket import CLOSE_SECONDS, MESSAGE_BYTES, Connection, Gate, text_frame
+from ._websocket import CLOSE_SECONDS, MESSAGE_BYTES, Connection, Gate
+from ._ws_frames import binary_message, text_frame
 
 __all__ = ["Handshake", "Server"]
 
@@ -78,6 +79,7 @@ class Server:
         """So many of the next accepted WebSockets are cut at once."""
         self._refusal: _Refusal | None = None
         self._feeds = feeds
+        self._encode = binary_message if feeds.flavour.frames == "binary" else text_frame
         self._sockets: dict[Feed, Connection] = {}
         self._scopes: dict[trio.CancelScope, None] = {}
         self.rest_scopes: dict[trio.CancelScope, None] = {}
@@ -100,7 +102,7 @@ class Server:
                     continue
                 frame = frames.get(text)
                 if frame is None:
-                    frame = frames[text] = text_frame(text)
+                    frame = frames[text] = self._encode(text)
                 socket.send(frame)
 
     def publish_views(self, now: float) -> None:
@@ -172,7 +174,9 @@ class Server:
             return
         self._count += 1
         feed = self._feeds.open()
-        connection = self._sockets[feed] = Connection(self._count, feed, self.gate, self.frames, scope)
+        connection = self._sockets[feed] = Connection(
+            self._count, feed, self.gate, self.frames, scope, self._encode
+        )
         try:
             await connection.run(stream, ws, early)
         finally:

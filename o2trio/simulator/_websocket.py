@@ -6,6 +6,7 @@ What a message means is decided in ``_feeds``.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
@@ -18,6 +19,7 @@ from wsproto.utilities import LocalProtocolError
 from ._feeds import Feed, Subscription
 from ._frame_faults import FrameFaults
 from ._ws_frames import text_frame
+from ._ws_requests import is_heartbeat
 
 __all__ = ["CLOSE_SECONDS", "MESSAGE_BYTES", "Connection", "Gate", "text_frame"]
 
@@ -79,7 +81,13 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, feed: Feed, gate: Gate, frames: FrameFaults, scope: trio.CancelScope
+        self,
+        number: int,
+        feed: Feed,
+        gate: Gate,
+        frames: FrameFaults,
+        scope: trio.CancelScope,
+        encode: Callable[[str], bytes] = text_frame,
     ) -> None:
         self.number = number
         self.requests: deque[str] = deque(maxlen=REQUESTS_KEPT)
@@ -87,6 +95,7 @@ class Connection:
         self._gate = gate
         self._frames = frames
         self._scope = scope
+        self._encode = encode
         self._outbox: deque[tuple[float, bytes]] = deque()
         self._outbox_bytes = 0
         self._held: str | None = None
@@ -121,7 +130,7 @@ class Connection:
     def send_text(self, text: str) -> None:
         """Queue a message, or what tests want to be sent instead."""
         if self.is_undisturbed:
-            self.send(text_frame(text))
+            self.send(self._encode(text))
         else:
             self.send(*self._frames.disturb(text))
 
@@ -219,10 +228,12 @@ class Connection:
             self.send_raw(_BINARY_REFUSED)
             return
         self.requests.append(message)
-        for text in self._feed.receive(message, trio.current_time()):
-            if text == "PONG":
+        answers = self._feed.receive(message, trio.current_time())
+        if is_heartbeat(message):
+            for text in answers:
                 self._answer(text_frame(text))
-            else:
+        else:
+            for text in answers:
                 self.send_text(text)
 
     def _answer(self, pong: bytes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 __all__ = [
     "CONTROL_BYTES",
     "binary_frame",
+    "binary_message",
     "close_frame",
     "fragments",
     "ping_frame",
@@ -29,6 +30,11 @@ def text_frame(text: str) -> bytes:
 def binary_frame(payload: bytes) -> bytes:
     """Return a whole binary message in one frame."""
     return _frame(_FINAL | _BINARY, payload)
+
+
+def binary_message(text: str) -> bytes:
+    """Return a text as a whole binary message in one frame."""
+    return binary_frame(text.encode())
 
 
 def ping_frame(payload: bytes) -> bytes:

@@ -11,6 +11,7 @@ from random import Random
 
 import attrs
 
+from ..simulator import Flavour
 from ._draws import Value
 from ._fault_kinds import FAULTS
 
@@ -82,6 +83,7 @@ class Plan:
       hours: simulated, all phases together.
       rate: order flow events per second and market.
       latency: of the network when nothing goes wrong, seconds.
+      flavor: the readings of the protocol that the exchange follows, as ``Flavour.parse`` takes them.
       lag: of REST behind the streams when nothing goes wrong, milliseconds.
       markets: how many the exchange lists.
       buffer_size, conflation_limit, max_attempts, reads_per_second: options of the clients.
@@ -94,6 +96,7 @@ class Plan:
     latency: float = 0.0
     lag: int = 0
     markets: int = 3
+    flavor: str = ""
     buffer_size: int = 64
     conflation_limit: int = 10_000
     max_attempts: int | None = None
@@ -151,6 +154,7 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         max_attempts=random.choice((None, None, None, None, 4)),
         markets=random.choice(_MARKETS) if rate <= _CALM else 3,
         reads_per_second=random.choice((20, 20, 20, 5)),
+        flavor=_flavor(seed).describe(),
         consumers=tuple(ConsumerPlan(index, kind) for index, kind in enumerate(chosen)),
         faults=(),
     )
@@ -162,6 +166,20 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         FaultPlan(index, time, kind, FAULTS[kind].draw(random)) for index, (time, kind) in enumerate(drawn)
     )
     return attrs.evolve(plan, faults=tuple(faults))
+
+
+def _flavor(seed: int) -> Flavour:
+    """Draw the readings of the protocol, apart from everything else that is drawn."""
+    drawn = Flavour.draw(Random(f"o2 flavor {seed}"))
+    return attrs.evolve(
+        drawn,
+        # Judges find a state by its exact time, or without any; these spellings leave out nanoseconds.
+        seen_timestamp="null" if drawn.seen_timestamp in ("fraction", "rfc3339") else drawn.seen_timestamp,
+        # Consumers name markets by their pairs.
+        market_symbol="text",
+        # Orders without a type cannot prove what became of a submission whose answer was lost.
+        order_type="named",
+    )
 
 
 def _times(random: Random, until: float) -> list[float]:

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,6 +168,25 @@ def test_watch_ends_quietly(number: signal.Signals, status: int) -> None:
         assert watcher.returncode == status
         for line in out.splitlines():
             json.loads(line)
+
+
+@posix
+def test_doctor_ends_with_what_it_has_found() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        command("doctor", "--network", f"http://127.0.0.1:{mute.getsockname()[1]}", "--json") as doctor,
+    ):
+        mute.settimeout(BOUND)
+        first, _ = mute.accept()
+        second, _ = mute.accept()  # The first one only showed that a connection can be opened.
+        doctor.send_signal(signal.SIGINT)
+        out, err = doctor.communicate(timeout=BOUND)
+        first.close()
+        second.close()
+    assert (err, doctor.returncode) == ("", 130)
+    found = {item["check"]: item["verdict"] for item in map(json.loads, out.splitlines())}
+    assert found["connection"] == "safe"
+    assert found["heartbeat"] == "undecided"
 
 
 @posix
