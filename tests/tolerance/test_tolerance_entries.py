@@ -1,0 +1,423 @@
+"""Trades, orders, balances and nonces: an odd entry costs itself at most, and an odd detail nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from trio.testing import MockClock
+
+from o2trio import EntryNotUnderstood, FieldNotUnderstood, FrameIgnored, OrderUpdate
+from tests.tolerance._cases import (
+    ACCOUNT,
+    BASE_ASSET,
+    CASES,
+    GONE,
+    MARKET,
+    ORDER,
+    OTHER_ORDER,
+    Seen,
+    answering,
+    balance,
+    balances,
+    nonce,
+    order,
+    orders,
+    other_order,
+    trade,
+    trades,
+    watch,
+)
+
+Check = Callable[[Seen], None]
+
+
+def ids(seen: Seen) -> list[str]:
+    return [str(each.order_id) for each in seen.orders]
+
+
+# -- trades ----------------------------------------------------------------------------------------
+
+
+def one_trade(seen: Seen) -> None:
+    seen.check_whole()
+    (only,) = seen.trades
+    assert (only.trade_id, only.price, only.quantity, only.side) == ("11", 25_000, 3, "buy")
+    assert seen.not_understood == []
+
+
+def a_rebate(seen: Seen) -> None:
+    one_trade(seen)
+    assert seen.trades[0].maker_fee == -5
+
+
+def detail_unread(name: str) -> Check:
+    """Return a check: one trade without this detail, whose raw value is kept and told once."""
+
+    def check(seen: Seen) -> None:
+        one_trade(seen)
+        assert getattr(seen.trades[0], name) is None
+        assert name in seen.trades[0].unread
+        assert [event.field for event in seen.of(FieldNotUnderstood)] == [f"Trade.{name}"]
+
+    return check
+
+
+def both_trades(seen: Seen) -> None:
+    """Trade 12 is delivered, 11 too or as not understood; neither is lost without a mark."""
+    seen.check_whole()
+    delivered = [each.trade_id for each in seen.trades]
+    assert delivered[-1] == "12"
+    assert len(delivered) + len(seen.not_understood) == 2
+    for entry in seen.not_understood:
+        assert entry.index == 0
+        assert entry.raw["trade_id"] == "11"
+        assert seen.of(EntryNotUnderstood)
+
+
+def second_trade_alone(seen: Seen) -> None:
+    """Trade 12 is delivered, the entry before it as not understood."""
+    seen.check_whole()
+    assert [each.trade_id for each in seen.trades] == ["12"]
+    (entry,) = seen.not_understood
+    assert entry.index == 0
+    assert entry.problem
+    assert seen.of(EntryNotUnderstood)
+
+
+SECOND = trade({"trade_id": "12"})
+
+# -- orders ----------------------------------------------------------------------------------------
+
+
+def one_order(seen: Seen) -> None:
+    seen.check_whole()
+    assert ids(seen) == [ORDER]
+    assert seen.orders[0].price == 25_000
+    assert seen.orders[0].quantity == 1000
+    assert seen.not_understood == []
+
+
+def both_orders(seen: Seen) -> None:
+    seen.check_whole()
+    assert ids(seen) == [ORDER, OTHER_ORDER]
+    assert seen.not_understood == []
+
+
+def type_unknown(seen: Seen) -> None:
+    both_orders(seen)
+    assert str(seen.orders[0].order_type) not in {"Spot", "PostOnly", "FillOrKill", "Market", "Limit"}
+    assert str(seen.orders[1].order_type) == "Spot"
+
+
+def one_or_marked(seen: Seen) -> None:
+    """The second order is delivered; the first too, without what it lacks, or as not understood."""
+    seen.check_whole()
+    assert OTHER_ORDER in ids(seen)
+    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
+    if ORDER in [str(each.order_id) for each in update.orders]:
+        assert update.orders[0].price is None  # type: ignore[unreachable, unused-ignore]
+        return
+    marked(seen)
+
+
+def marked(seen: Seen) -> None:
+    """The second order is delivered; the first is not understood: its raw object and its id are kept."""
+    seen.check_whole()
+    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
+    assert [str(each.order_id) for each in update.orders] == [OTHER_ORDER]
+    (entry,) = update.not_understood
+    assert entry.index == 0
+    assert entry.raw["order_id"] == ORDER
+    assert entry.ids["order_id"] == ORDER
+    assert entry.problem
+    assert seen.of(EntryNotUnderstood)
+
+
+def trigger(seen: Seen) -> None:
+    """The second order is delivered; the trigger is one of its own kind, or not understood."""
+    seen.check_whole()
+    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
+    assert [str(each.order_id) for each in update.orders] == [OTHER_ORDER]
+    found = [*update.triggers, *update.not_understood]
+    assert len(found) == 1
+    if update.triggers:
+        assert update.triggers[0].order_id == ORDER
+        assert update.triggers[0].trigger_price == 2500
+    else:
+        assert update.not_understood[0].raw["trigger_price"] == "2500"
+        assert update.not_understood[0].ids["order_id"] == ORDER
+
+
+def order_detail_unread(*names: str) -> Check:
+    """Return a check: both orders, and the raw value of the detail of the first one kept."""
+
+    def check(seen: Seen) -> None:
+        both_orders(seen)
+        assert set(names) & set(seen.orders[0].unread)
+        assert len(seen.of(FieldNotUnderstood)) == 1
+
+    return check
+
+
+# -- balances and nonces ---------------------------------------------------------------------------
+
+
+def one_balance(seen: Seen) -> None:
+    seen.check_whole()
+    (only,) = seen.balance
+    assert (only.asset_id, only.total_unlocked, only.total_locked) == (BASE_ASSET, 5, 0)
+    assert not only.order_books
+    assert seen.not_understood == []
+
+
+def second_balance_alone(seen: Seen) -> None:
+    seen.check_whole()
+    assert [each.asset_id for each in seen.balance] == ["0x" + "e9" * 32]
+    (entry,) = seen.not_understood
+    assert entry.index == 0
+
+
+SECOND_BALANCE = balance({"asset_id": "0x" + "e9" * 32})
+
+
+def nonce_43(seen: Seen) -> None:
+    seen.check_whole()
+    assert [each.nonce for each in seen.updates] == [43]  # type: ignore[attr-defined]
+
+
+def nonce_marked(seen: Seen) -> None:
+    """The nonce was lost, and the consumer knows: a break, then what REST says or a gap."""
+    assert seen.error is None
+    assert seen.breaks or seen.not_understood
+    assert seen.updates
+
+
+RIGHT: dict[str, Check] = {
+    "trades-with-code-200": one_trade,
+    "action-trades": one_trade,
+    "trade-unknown-side": both_trades,
+    "trade-negative-fee": a_rebate,
+    "order-without-price": one_or_marked,
+    "order-type-null": type_unknown,
+    "order-trigger": trigger,
+    "order-desired-quantity-text": one_order,
+    "order-history-tx-null": one_order,
+    "order-quantity-object": marked,
+    "balance-empty-books-list": one_balance,
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+async def test_case(autojump_clock: MockClock, name: str) -> None:
+    RIGHT[name](await watch(CASES[name]["messages"]))
+
+
+ODD: dict[str, Any] = {
+    "text": "odd",
+    "number": 7,
+    "negative": "-5",
+    "fraction": 2.5,
+    "list": [],
+    "full list": [[1, {"a": None}]],
+    "object": {"odd": [1]},
+    "boolean": True,
+    "empty": "",
+}
+"""Values of every kind of JSON; where one of them is right, its test leaves it out."""
+
+
+def odd(*right: str) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in ODD.items() if name not in right]
+
+
+SIBLINGS: dict[str, tuple[list[Any], Check]] = {
+    "trades-with-code-200: text": ([trades(trade(), code="200", status="ok")], one_trade),
+    "trades-with-code-200: error": ([trades(trade(), error=False, success=True)], one_trade),
+    "trades-with-code-200: orders": ([orders(order(), code=200, message="ok")], one_order),
+    "trades-with-code-200: balances": ([balances(balance(), code=200, message="ok")], one_balance),
+    "trades-with-code-200: nonce": ([nonce({"code": 200, "message": "ok"})], nonce_43),
+    "trades-with-code-200: ack": (
+        [{"action": "subscribe_trades", "code": 200, "market_id": MARKET}, "OK", trades(trade())],
+        one_trade,
+    ),
+    "ack-repeats-action: orders": (
+        [{"action": "subscribe_orders", "status": "ok", "identities": [{"ContractId": ACCOUNT}]}, orders(order())],
+        one_order,
+    ),
+    "ack-repeats-action: balances": (
+        [{"action": "subscribe_balances", "success": True}, balances(balance())],
+        one_balance,
+    ),
+    "ack-repeats-action: nonce": ([{"action": "subscribe_nonce", "code": 0}, nonce()], nonce_43),
+    "action-trades: nonce": ([nonce({"action": "nonce"})], nonce_43),
+    "action-trades: one trade": (
+        [{"action": "trades", "market_id": MARKET, "trade": trade()}],
+        one_trade,
+    ),
+    "action-trades: one trade under trades": ([trades(trade()) | {"trades": trade()}], one_trade),
+    "binary-json: trades": ([{"binary": trades(trade())}], one_trade),
+    "binary-json: orders": ([{"binary": orders(order())}], one_order),
+    "time-rfc3339: trades": (
+        [trades(trade(), onchain_timestamp="2026-11-30T17:00:00Z", seen_timestamp=1.5)],
+        one_trade,
+    ),
+    "time-rfc3339: orders": ([orders(order(), onchain_timestamp=[], seen_timestamp="now")], one_order),
+    "time-rfc3339: nonce": ([nonce({"onchain_timestamp": "today", "seen_timestamp": {}})], nonce_43),
+    "trade-unknown-side: null": ([trades(trade({"side": None}), SECOND)], both_trades),
+    "trade-unknown-side: number": ([trades(trade({"side": 0}), SECOND)], both_trades),
+    "trade-unknown-side: missing": ([trades(trade({"side": GONE}), SECOND)], both_trades),
+    "trade-unknown-side: case": ([trades(trade({"side": "BUY"}))], one_trade),
+    "trade-negative-fee: number": ([trades(trade({"maker_fee": -5}))], a_rebate),
+    "trade-negative-fee: taker": ([trades(trade({"taker_fee": "-7", "maker_fee": -5}))], a_rebate),
+    **{
+        f"trade-negative-fee: {field} {name}": ([trades(trade({field: value}))], detail_unread(field))
+        for field, right in (
+            ("maker_fee", ("negative", "number")),
+            ("timestamp", ("number",)),
+            ("maker", ()),
+            ("taker", ()),
+            ("total", ("number",)),
+        )
+        for name, value in odd(*right)
+    },
+    "trade-negative-fee: no time": ([trades(trade({"timestamp": GONE}))], one_trade),
+    "trade-negative-fee: null time": ([trades(trade({"timestamp": None, "total": None}))], one_trade),
+    "trade-negative-fee: time": ([trades(trade({"timestamp": "2026-11-30T17:00:00Z"}))], one_trade),
+    **{
+        f"trade-unknown-side: {field} {name}": ([trades(trade({field: value}), SECOND)], second_trade_alone)
+        for field, right in (("price", ("number",)), ("quantity", ("number",)), ("trade_id", ("number", "text", "negative", "empty")))
+        for name, value in odd(*right)
+    },
+    **{
+        f"trade-unknown-side: entry {name}": ([trades(value, SECOND)], second_trade_alone)
+        for name, value in odd()
+    },
+    "trade-unknown-side: no price": ([trades(trade({"price": GONE}), SECOND)], second_trade_alone),
+    "order-without-price: null": ([orders(order({"price": None}), other_order())], one_or_marked),
+    "order-without-price: words": ([orders(order({"price": "market"}), other_order())], one_or_marked),
+    "order-without-price: no quantity": ([orders(order({"quantity": GONE}), other_order())], marked),
+    "order-without-price: no side": ([orders(order({"side": GONE}), other_order())], marked),
+    "order-without-price: fraction": ([orders(order({"price": 2.5}), other_order())], one_or_marked),
+    "order-type-null: missing": ([orders(order({"order_type": GONE}), other_order())], type_unknown),
+    "order-type-null: number": ([orders(order({"order_type": 7}), other_order())], type_unknown),
+    "order-type-null: list": ([orders(order({"order_type": []}), other_order())], type_unknown),
+    "order-type-null: empty": ([orders(order({"order_type": {}}), other_order())], type_unknown),
+    "order-type-null: newer": ([orders(order({"order_type": {"Iceberg": [1]}}), other_order())], type_unknown),
+    "order-type-null: odd limit": ([orders(order({"order_type": {"Limit": "x"}}), other_order())], both_orders),
+    "order-trigger: parent": (
+        [
+            orders(
+                {
+                    "kind": "trigger",
+                    "order_id": ORDER,
+                    "market_id": MARKET,
+                    "side": "sell",
+                    "trigger_price": 2500,
+                    "quantity": {"ParentOrder": OTHER_ORDER},
+                },
+                other_order(),
+            )
+        ],
+        trigger,
+    ),
+    "order-trigger: null price": (
+        [orders(order({"kind": "trigger", "trigger_price": "2500", "price": None}), other_order())],
+        trigger,
+    ),
+    "order-trigger: object": ([orders(order({"side": {"Sell": None}}), other_order())], marked),
+    **{
+        f"order-desired-quantity-text: {field} {name}": (
+            [orders(order({field: value}), other_order())],
+            both_orders if value in ([], {}) else order_detail_unread(field, into),
+        )
+        for field, into, right in (
+            ("desired_quantity", "desired_quantity", ("object",)),
+            ("base_decimals", "base_decimals", ("number",)),
+            ("timestamp", "timestamp", ("number",)),
+            ("price_fill", "price_fill", ("number",)),
+            ("fills", "fills", ("list",)),
+            ("fill", "fills", ("list",)),
+            ("history", "history", ("list",)),
+            ("order_tx_history", "history", ("list",)),
+        )
+        for name, value in odd(*right)
+    },
+    "order-history-tx-null: missing": (
+        [orders(order({"history": [{"status": "confirmed"}]}))],
+        one_order,
+    ),
+    "order-history-tx-null: short": ([orders(order({"order_tx_history": [{"tx_id": "0x1"}, None]}))], one_order),
+    "order-history-tx-null: fills": ([orders(order({"fills": [{"strange": 1}, 7]}))], one_order),
+    "order-history-tx-null: fill": ([orders(order({"fill": {"price": "1"}}))], one_order),
+    "order-quantity-object: list": ([orders(order({"quantity": ["1000"]}), other_order())], marked),
+    "order-quantity-object: fraction": ([orders(order({"quantity": "10.5"}), other_order())], marked),
+    "order-quantity-object: negative": ([orders(order({"quantity": "-1000"}), other_order())], marked),
+    "order-quantity-object: fill": ([orders(order({"quantity_fill": {"Base": 1}}), other_order())], marked),
+    "order-quantity-object: close": ([orders(order({"close": "yes"}), other_order())], marked),
+    "order-quantity-object: cancel": ([orders(order({"cancel": 1}), other_order())], marked),
+    "balance-empty-books-list: full": ([balances(balance({"order_books": [{"locked": "1"}]}))], one_balance),
+    "balance-empty-books-list: null": ([balances(balance({"order_books": None}))], one_balance),
+    "balance-empty-books-list: text": ([balances(balance({"order_books": "none"}))], one_balance),
+    "balance-empty-books-list: odd key": (
+        [balances(balance({"order_books": {"main": {"locked": "1", "unlocked": "2"}}}))],
+        one_balance,
+    ),
+    "balance-empty-books-list: one balance": ([balances() | {"balance": balance()}], one_balance),
+    **{
+        f"balance-empty-books-list: {field} {name}": (
+            [balances(balance({field: value}), SECOND_BALANCE)],
+            second_balance_alone,
+        )
+        for field in ("asset_id", "total_unlocked", "total_locked")
+        for name, value in odd("number")
+    },
+    "nonce: number": ([nonce({"nonce": 43})], nonce_43),
+    "nonce: hexadecimal": ([nonce({"nonce": "0x2b"})], nonce_43),
+    **{f"nonce: {name}": ([nonce({"nonce": value})], nonce_marked) for name, value in odd("number")},
+    "nonce: missing": ([nonce({"nonce": GONE}), nonce({"nonce": None})], nonce_marked),
+}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+async def test_sibling(autojump_clock: MockClock, name: str) -> None:
+    messages, check = SIBLINGS[name]
+    check(await watch(messages))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a list of trades", "an object of orders", "no list", "null", "text"],
+)
+async def test_a_frame_whose_list_cannot_be_read_is_marked(autojump_clock: MockClock, name: str) -> None:
+    message = {
+        "a list of trades": trades() | {"trades": "none"},
+        "an object of orders": orders() | {"orders": {"count": 1}},
+        "no list": {"action": "subscribe_orders", "seen_timestamp": "1", "order": [1]},
+        "null": orders() | {"orders": 5},
+        "text": trades() | {"trades": True},
+    }[name]
+    seen = await watch([message])
+    assert seen.error is None
+    assert seen.breaks or seen.not_understood or name == "no list"
+    assert seen.of(FrameIgnored) or seen.not_understood
+
+
+async def test_an_order_that_was_not_understood_is_read_over_rest(autojump_clock: MockClock) -> None:
+    """What the stream could not say, the order's own page may: it comes as a backfill."""
+    rest = answering("/v1/order", {"order": order({"quantity_fill": "400"})})
+    seen = await watch(CASES["order-quantity-object"]["messages"], rest=rest, seconds=30)
+    marked(seen)
+    assert ids(seen) == [OTHER_ORDER, ORDER]
+    assert seen.orders[1].quantity_fill == 400
+    assert [asked.query["order_id"] for asked in seen.server.asked if asked.path == "/v1/order"] == [ORDER]
+
+
+async def test_a_shape_is_told_once_and_counted(autojump_clock: MockClock) -> None:
+    """A detail that cannot be read is one event for each new shape, however often it comes."""
+    odd_trades = [trades(trade({"trade_id": str(n), "maker_fee": "free"})) for n in range(50)]
+    other = trades(trade({"trade_id": "77", "maker_fee": []}))
+    seen = await watch([*odd_trades, other])
+    assert len(seen.trades) == 51
+    assert [event.field for event in seen.of(FieldNotUnderstood)] == ["Trade.maker_fee", "Trade.maker_fee"]
