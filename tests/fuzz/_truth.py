@@ -112,11 +112,13 @@ class Truth:
         read = [entry for entry in entries if entry.sure]
         meant = sent.meant_entries() if sent.kind == kind else ()
         known = {_name(kind, entry) for entry in read}
+        plain = {_name(kind, entry): dict(entry.values) for entry in meant}
         for entry in [*read, *(each for each in meant if _name(kind, each) not in known)]:
-            self._note(kind, entry)
+            # What an open value leaves out is as it was meant.
+            given = {name: value for name, value in entry.values.items() if value is not None}
+            self._note(kind, entry, plain.get(_name(kind, entry), {}) | given)
 
-    def _note(self, kind: str, entry: Entry) -> None:
-        values = entry.values
+    def _note(self, kind: str, entry: Entry, values: Mapping[str, Any]) -> None:
         if kind == "nonce":
             if values["contract_id"] == ACCOUNT:
                 self.nonces.append(values["nonce"])

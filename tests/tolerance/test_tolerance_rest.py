@@ -76,7 +76,7 @@ READS: dict[str, tuple[str, Call]] = {
     "order": ("/v1/order", lambda o2: o2.get_order(MARKET, ORDER)),
     "markets": ("/v1/markets", lambda o2: o2.get_markets()),
     "account": ("/v1/accounts", lambda o2: o2.get_account(ACCOUNT)),
-    "bars": ("/v1/bars", lambda o2: o2.get_bars(MARKET, "1m", start=0, end=60_000)),
+    "bars": ("/v1/bars", lambda o2: o2.get_bars(MARKET, "1m", start=1_700_000_000_000, end=1_700_000_600_000)),
 }
 
 # -- the words of an error -------------------------------------------------------------------------
