@@ -13,6 +13,7 @@ import msgspec
 from .._api_errors import API_ERRORS, RateLimitExceeded
 from .._errors import ApiError
 from ..models import AccountState, Balance, BookBalance, Id, Identity, RegisteredSession
+from ..models._understanding import unread_field
 from ..transport._backoff import parse_retry_after
 
 __all__ = [
@@ -56,6 +57,7 @@ class BalanceAnswer:
     total_unlocked: int
     trading_account_balance: int
     order_books: Mapping[Id, BookBalance] = attrs.field(factory=dict[Id, BookBalance])
+    unread: Mapping[str, object] = unread_field()
 
     def to_balance(self, identity: Identity, asset_id: Id) -> Balance:
         """Return the model's form."""
@@ -66,6 +68,7 @@ class BalanceAnswer:
             total_unlocked=self.total_unlocked,
             trading_account_balance=self.trading_account_balance,
             order_books=self.order_books,
+            unread=self.unread,
         )
 
 
@@ -78,6 +81,7 @@ class TradeAccount:
     last_modification: int | None = None
     synced_with_network: bool | None = None
     sync_state: object = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -87,6 +91,7 @@ class AccountAnswer:
     trade_account_id: Id | None = None
     trade_account: TradeAccount | None = None
     session: RegisteredSession | None = None
+    unread: Mapping[str, object] = unread_field()
 
     def to_account(self) -> AccountState | None:
         """Return the model's form, or None where there is no account."""
@@ -101,6 +106,7 @@ class AccountAnswer:
             synced_with_network=known.synced_with_network,
             sync_state=known.sync_state,
             session=self.session,
+            unread={**self.unread, **known.unread},
         )
 
 
@@ -110,6 +116,7 @@ class AccountCreated:
 
     trade_account_id: Id
     nonce: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
