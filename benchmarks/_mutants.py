@@ -31,6 +31,7 @@ _MAILBOX = "streams/_mailbox.py"
 _TOPIC = "streams/_topic.py"
 _MACHINE = "streams/_machine.py"
 _PORT = "streams/_port.py"
+_ROUTES = "streams/_routes.py"
 _SUBSCRIPTION = "streams/_subscription.py"
 _TRADES = "streams/_trades.py"
 _MEMORY = "streams/_memory.py"
@@ -211,7 +212,7 @@ _STREAMS = (
     Mutant(
         "wrong-route",
         "depth views go to the book of their market",
-        _PORT,
+        _ROUTES,
         "FrameKind.DEPTH_VIEW: (Kind.DEPTH_VIEW, Event.SNAPSHOT)",
         "FrameKind.DEPTH_VIEW: (Kind.DEPTH, Event.SNAPSHOT)",
     ),

@@ -16,7 +16,7 @@ from ._bars import BarBuilder, BarUpdate, bar_of, bar_start, moment_of, resoluti
 from ._derived import DerivedStream
 from ._errors import ConnectionFault, ServerError
 from ._runtime import Runtime
-from .models import Bar, Direction, Id, Market, Origin, Resolution, Trade, TradeUpdate
+from .models import Bar, Direction, Id, Market, Origin, Resolution, Trade, TradeUpdate, trade_key
 from .rest import RestClient
 from .rest._arguments import MAX_BARS
 from .streams import Subscription
@@ -35,7 +35,7 @@ _BRICKS = (Resolution.DAY_1, Resolution.HOUR_1, Resolution.MINUTE_1)
 
 
 def _ids(history: _History) -> frozenset[str]:
-    return frozenset(trade.trade_id for trade in history.trades)
+    return frozenset(trade_key(trade.trade_id) for trade in history.trades)
 
 
 @attrs.frozen(slots=True)
@@ -46,7 +46,7 @@ class _History:
       bars: finished short bars, oldest first, up to `seam`.
       seam: where the trades begin, milliseconds since 1970.
       trades: oldest first.
-      known: their ids.
+      known: their ids, as they are compared.
     """
 
     bars: tuple[Bar, ...] = ()
@@ -55,7 +55,7 @@ class _History:
     known: frozenset[str] = attrs.field(default=attrs.Factory(_ids, takes_self=True))
 
     def has(self, trade: Trade) -> bool:
-        return moment_of(trade) < self.seam or trade.trade_id in self.known
+        return moment_of(trade) < self.seam or trade_key(trade.trade_id) in self.known
 
 
 async def _read_history(
@@ -213,7 +213,9 @@ class BarStream(DerivedStream[BarUpdate]):
         """Return the trades of `update` that are not in the history."""
         dated = [trade for trade in update.trades if trade.timestamp is not None]
         fresh = [trade for trade in dated if not self._history.has(trade)]
-        self._sewn = self._sewn or any(trade.trade_id in self._history.known for trade in update.trades)
+        self._sewn = self._sewn or any(
+            trade_key(trade.trade_id) in self._history.known for trade in update.trades
+        )
         return fresh
 
     # -- bars -----------------------------------------------------------------------------------

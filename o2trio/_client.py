@@ -60,7 +60,7 @@ class O2Client(Trading):
 
     def statistics(self) -> ClientStatistics:
         """Return what the client holds at this moment."""
-        return statistics_of(self._runtime.hub)
+        return statistics_of(self._runtime.hub, self._runtime.oddities)
 
 
 @asynccontextmanager

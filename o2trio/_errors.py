@@ -150,7 +150,7 @@ class SubscriptionTimeout(ServerError):
 
 
 class BookInconsistent(ServerError):
-    """A depth message does not fit the book it should change, or a book is crossed.
+    """A depth message does not fit the book it should change, or would cross it.
 
     A stream heals this by itself, with a fresh snapshot; who replays a recording into a
     :class:`DepthBook` meets it as this error.

@@ -155,6 +155,11 @@ class OrderBook:
         return self._closed or not all_live(self._topics)
 
     @property
+    def is_crossed(self) -> bool:
+        """Whether the best bid lies above the best ask, which grouping may cause; the spread is negative."""
+        return self.raw.is_crossed
+
+    @property
     def epoch(self) -> int:
         """How many breaks the stream had; each one ends with a fresh book."""
         return self._topic().epoch

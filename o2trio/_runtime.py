@@ -8,10 +8,10 @@ from contextlib import suppress
 import trio
 
 from ._network import NetworkConfig, Options
-from .models import Id, Market, Markets
+from .models import Id, Market, Markets, NotUnderstood
 from .recovery import Recovery
 from .rest import RestClient
-from .streams import Event, EventFeed, Hub, Mailbox, Port, Topic, TradeLag
+from .streams import Event, EventFeed, Hub, Mailbox, Oddities, Port, Topic, TradeLag
 from .trading._desk import Desk
 from .transport import Connection, backoff_delays
 from .wire import AnyUpdate
@@ -34,6 +34,7 @@ class Runtime:
         self.closed = False
         # Asked for every message; by way of trio.current_time() it would take three times as long.
         self.now = trio.lowlevel.current_clock().current_time
+        self.oddities = Oddities(self.emit, self.now)
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
         self._connections: set[Connection] = set()
@@ -85,6 +86,12 @@ class Runtime:
         """Find out how things stand at the beginning of `topic`."""
         self._nursery.start_soon(
             self._recovery.learn, topic, topic.epoch, name=f"o2trio beginning of {topic.key}"
+        )
+
+    def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
+        """Read the orders that `entries` could not say."""
+        self._nursery.start_soon(
+            self._recovery.look_up, topic, topic.epoch, entries, name=f"o2trio look-up for {topic.key}"
         )
 
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:

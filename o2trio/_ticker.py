@@ -68,7 +68,7 @@ class TickerStream(DerivedStream[TickerUpdate]):
         if not self._in_doubt:
             update = await self._subscription.receive()
             if isinstance(update, TradeUpdate):
-                self._in_doubt = update.origin is Origin.GAP
+                self._in_doubt = update.origin is Origin.GAP or bool(update.not_understood)
                 self._last = None if self._in_doubt else self._later(update.trades)
         if self._in_doubt:
             with (

@@ -7,7 +7,7 @@ state is read; the topic tells what of it is news. Nothing here delivers anythin
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -25,10 +25,13 @@ from .models import (
     IdentityKind,
     Markets,
     NonceUpdate,
+    NotUnderstood,
     Order,
     OrderUpdate,
     Origin,
+    Rows,
     Trade,
+    trade_key,
 )
 from .rest import MAX_ORDERS, MAX_TRADES, RestClient
 from .streams import Mailbox, State, StateMemory, Topic, TradeLag, first_trade
@@ -135,7 +138,7 @@ class Recovery:
             page, is_full = await self._page(topic, lag.ledger.last)
             if mailbox.lag is not lag:
                 return
-            items = lag.take(page)
+            items = lag.take(page, page.not_understood)
             yield items
             progress = await self._patience(bool(items), is_full, progress)
 
@@ -148,7 +151,7 @@ class Recovery:
         while True:
             last = ledger.last
             page, is_full = await self._page(topic, last)
-            if not topic.backfill(epoch, page):
+            if not topic.backfill(epoch, page, page.not_understood):
                 return
             live = first_trade(topic.held)
             advanced = ledger.last is not last
@@ -156,14 +159,17 @@ class Recovery:
                 return
             progress = await self._patience(advanced, is_full, progress)
 
-    async def _page(self, topic: Topic, last: Trade | None) -> tuple[list[Trade], bool]:
+    async def _page(self, topic: Topic, last: Trade | None) -> tuple[Rows[Trade], bool]:
         """Return the trades after `last`, oldest first, and whether there may be more of them."""
         market_id = _market(topic)
         page = await self._persist(
             partial(self._rest.trades, market_id, MAX_TRADES, Direction.ASCENDING, last)
         )
-        known = None if last is None else last.trade_id
-        return [trade for trade in page if trade.trade_id != known], len(page) >= MAX_TRADES
+        known = None if last is None else trade_key(last.trade_id)
+        # It stays a page with what could not be read, which the ledger tells from what was there before.
+        odd = page.not_understood if isinstance(page, Rows) else ()
+        fresh = [trade for trade in page if trade_key(trade.trade_id) != known]
+        return Rows(fresh, odd), len(page) + len(odd) >= MAX_TRADES
 
     async def _patience(self, advanced: bool, is_full: bool, progress: float) -> float:
         """Return the time of the last progress, after a wait if there was none just now."""
@@ -238,7 +244,8 @@ class Recovery:
         for order in was_open.values():
             if order.order_id not in found:
                 # It was open and is neither among the open ones nor among the newest, so it has ended.
-                ended = await self._find(order, [market.market_id for market in markets])
+                every = [market.market_id for market in markets]
+                ended = await self._find(order.order_id, [order.market_id] if order.market_id else every)
                 if ended is None:
                     lost.append(order.order_id)
                 else:
@@ -250,11 +257,11 @@ class Recovery:
             raise _GaveUp(problem, updates)
         return updates
 
-    async def _find(self, order: Order, markets: list[Id]) -> Order | None:
-        """Read one order, in every market if it is not known in which it is; None if REST knows none."""
-        for market_id in markets if order.market_id is None else [order.market_id]:
+    async def _find(self, order_id: Id, markets: Iterable[Id]) -> Order | None:
+        """Read one order in the first of `markets` that knows it; None if REST knows none."""
+        for market_id in markets:
             with suppress(OrderNotFound):
-                return await self._persist(partial(self._rest.order, market_id, order.order_id))
+                return await self._persist(partial(self._rest.order, market_id, order_id))
         return None
 
     async def _orders_of(
@@ -273,6 +280,27 @@ class Recovery:
                 break
             orders.append(order)
         return orders, True
+
+    async def look_up(self, topic: Topic, epoch: int, entries: Sequence[NotUnderstood]) -> None:
+        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
+
+        Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
+        An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.
+        """
+        orders: list[Order] = []
+        with trio.move_on_after(self._options.indexer_lag + self._options.repair_timeout), suppress(_GaveUp):
+            await trio.sleep(self._options.indexer_lag)
+            every = [market.market_id for market in await self._persist(self._markets)]
+            for order_id, markets in {
+                Id(entry.ids["order_id"]): [Id(entry.ids["market_id"])] if "market_id" in entry.ids else every
+                for entry in entries
+            }.items():
+                with suppress(_GaveUp):
+                    orders += filter(None, [await self._find(order_id, markets)])
+            await self._let_arrive(topic)
+            topic.looked_up(epoch, [OrderUpdate(orders=tuple(orders), origin=Origin.BACKFILL)])
+            return
+        topic.looked_up(epoch, [])
 
     async def _persist(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what `read` returns, trying again for at most ``Options.repair_timeout``."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..models import NonceUpdate, Order, Origin
+from ..models import NonceUpdate, NotUnderstood, Order, Origin, TriggerOrder
 from ..wire import AnyUpdate, Kind
 from ._topics import Behaviour, EntryKey
 
@@ -22,12 +22,14 @@ class StateMemory:
 
     Attributes:
       latest: the entries by key, longest unchanged first.
+      unclear: entries since then that were not understood, by key: what `latest` says is out of date.
       newest_order: when the newest order was created that was read, as the exchange says it.
       is_complete: whether it knows how things stood at the beginning, not only what changed since.
     """
 
     def __init__(self, behaviour: Behaviour, limit: int) -> None:
         self.latest: dict[EntryKey, object] = {}
+        self.unclear: dict[EntryKey, NotUnderstood] = {}
         self.is_complete = False
         self.newest_order: int | None = None
         self._behaviour = behaviour
@@ -42,6 +44,8 @@ class StateMemory:
             that was forgotten would be open again.
         """
         latest = self.latest
+        if self.unclear or update.not_understood:
+            self._note_unclear(update)
         for key, entry in self._split(update):
             latest.pop(key, None)
             latest[key] = entry
@@ -54,6 +58,7 @@ class StateMemory:
     def forget(self) -> None:
         """Forget everything, because it may be untrue after a gap."""
         self.latest.clear()
+        self.unclear.clear()
         self.is_complete = False
         self.newest_order = None
 
@@ -77,10 +82,35 @@ class StateMemory:
             entries = [
                 entry
                 for key, entry in self._split(update)
-                if key not in newer and is_news(self.latest.get(key), entry)
+                if key not in newer and (is_news(self.latest.get(key), entry) or self._clears(key, entry))
             ]
             result += join(update, entries)
         return result
+
+    def clarified(self, read: Iterable[AnyUpdate]) -> list[AnyUpdate]:
+        """Return what of `read` says what an entry that was not understood could not."""
+        join = self._behaviour.join
+        assert join is not None
+        result: list[AnyUpdate] = []
+        for update in read:
+            result += join(update, [entry for key, entry in self._split(update) if self._clears(key, entry)])
+        return result
+
+    def _clears(self, key: EntryKey, read: object) -> bool:
+        """Whether `read` is about something unclear, and no older than the state that was last known."""
+        is_news, known = self._behaviour.is_news, self.latest.get(key)
+        assert is_news is not None
+        return key in self.unclear and (known is None or is_news(known, read) or not is_news(read, known))
+
+    def _note_unclear(self, update: AnyUpdate) -> None:
+        """Remember what `update` could not say, and forget what it does say."""
+        split, unclear = self._behaviour.entries, self.unclear
+        for key, entry in () if split is None else split(update):
+            unclear.pop(key, None)
+            if isinstance(entry, NotUnderstood) and isinstance(key, str):
+                unclear[key] = entry
+        while len(unclear) > self._limit:
+            del unclear[next(iter(unclear))]
 
     def state(self, blank: AnyUpdate) -> list[AnyUpdate]:
         """Return the present state as snapshots; of orders only the open ones.
@@ -91,15 +121,26 @@ class StateMemory:
         """
         join = self._behaviour.join
         assert join is not None
-        entries = [entry for entry in self.latest.values() if not isinstance(entry, Order) or entry.is_open]
+        entries = [
+            entry
+            for key, entry in self.latest.items()
+            if key not in self.unclear and (not isinstance(entry, Order) or entry.is_open)
+        ]
+        entries += self.unclear.values()
         filled = join(blank, entries) or ([] if isinstance(blank, NonceUpdate) else [blank])
         return [
             attrs.evolve(update, origin=Origin.SNAPSHOT, epoch=blank.epoch, gap=None) for update in filled
         ]
 
     def _split(self, update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+        """Return what can be remembered of `update`. Of trigger orders no read tells when they end."""
         split = self._behaviour.entries
-        return () if split is None or update.origin is Origin.GAP else split(update)
+        if split is None or update.origin is Origin.GAP:
+            return ()
+        entries = split(update)
+        if update.not_understood or getattr(update, "triggers", ()):
+            return [pair for pair in entries if not isinstance(pair[1], (NotUnderstood, TriggerOrder))]
+        return entries
 
 
 REMEMBERED = frozenset({Kind.ORDERS, Kind.BALANCES, Kind.NONCE})

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
-from ..models import DepthUpdate, Gap, Origin, Trade, TradeUpdate
-from ..wire import AnyUpdate, Kind
+from ..models import DepthChanges, DepthUpdate, Gap, NotUnderstood, Origin, Trade, TradeUpdate
+from ..wire import AnyUpdate, Kind, OddField
 from ._audience import Audience
-from ._book import DepthBook
+from ._book import DepthBook, tidy
 from ._events import TopicBroken, TopicRestored, TopicStale
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, Event, State
 from ._mailbox import Mailbox, conflate
 from ._memory import REMEMBERED, StateMemory
 from ._topics import BEHAVIOURS, TopicKey
-from ._trades import TradeLag, TradeLedger, trade_gap
+from ._trades import TradeLag, TradeLedger, newest, trade_gap
 
 if TYPE_CHECKING:
     from ._host import Host
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["Topic"]
 
 _log = logging.getLogger("o2trio.streams")
+
+_UNTIDY = OddField(
+    field="DepthUpdate.changes",
+    problem="a snapshot names a price twice, whose sizes were added up, or an empty level",
+    shape="DepthUpdate.changes: a price twice or an empty level",
+)
+
+LOOK_UPS = 20
+"""Orders that were not understood and are read over REST together."""
+LOOK_UPS_LEFT = 1000
+"""Orders that may wait for that; of more the oldest stay as they were marked."""
 
 _set = object.__setattr__
 """Sets what is frozen, in an update that was made a moment ago and that nobody else holds yet."""
@@ -45,7 +56,8 @@ class Topic:
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
       is_confirmed: whether the server is known to have read its last request.
-      sent_at: when its last request was written, or None.
+      sent_at: when its last request went out, or None: when it was handed to the writer, then when it was
+        written.
       fence: the number of the heartbeat that followed its last request.
       memory: the latest orders, balances or nonces, for a topic of those.
       ledger: the latest trades, for a topic of trades.
@@ -79,7 +91,8 @@ class Topic:
         self._recovered: tuple[list[AnyUpdate], str] = ([], "")
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
-        self._learning = False
+        self._learning = self._looking_up = False
+        self._unread: list[NotUnderstood] = []
         self._broken_since = 0.0
         self._reason = ""
         self._was_live = False
@@ -156,8 +169,14 @@ class Topic:
         self.audience.end(error)
         self.handle(Event.FAIL)
 
+    def requested(self) -> None:
+        """Note that the subscription request is about to be written: from now on it may be answered."""
+        self.sent_at = self._host.now()
+
     def sent(self) -> None:
-        """Note that the subscription request is on the wire."""
+        """Note that the subscription request is on the wire; what it waits for is timed from now on."""
+        if self.sent_at is None:
+            return  # It was an older one; the present one is in the outbox.
         self.sent_at = self._host.now()
         if self.behaviour.starts_with_snapshot:
             self._arm(self._host.options.snapshot_timeout, Event.TIMEOUT)
@@ -238,14 +257,39 @@ class Topic:
         """Whether the repair that was begun in `epoch` still matters: no break, and no end, came since."""
         return self.state is State.REPAIRING and epoch == self.epoch
 
-    def backfill(self, epoch: int, trades: Sequence[Trade]) -> bool:
-        """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted."""
+    def backfill(
+        self, epoch: int, trades: Sequence[Trade], not_understood: Sequence[NotUnderstood] = ()
+    ) -> bool:
+        """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted.
+
+        Args:
+          epoch: the topic's epoch when the repair began.
+          trades: as read, oldest first.
+          not_understood: the entries among them that could not be read.
+        """
         wanted = self.wants_repair(epoch)
-        if wanted and trades:
+        if wanted and (trades or not_understood):
             assert self.key.market_id is not None
-            update = TradeUpdate(market_id=self.key.market_id, trades=tuple(trades), origin=Origin.BACKFILL)
+            update = TradeUpdate(
+                market_id=self.key.market_id,
+                trades=tuple(trades),
+                not_understood=tuple(not_understood),
+                origin=Origin.BACKFILL,
+            )
             self._burst([update])
         return wanted
+
+    def looked_up(self, epoch: int, updates: list[AnyUpdate]) -> None:
+        """Take the state of orders that a message could not say; live items since then say more, and stay.
+
+        Args:
+          epoch: the topic's epoch when it was asked for; a later break covers it.
+          updates: the state as updates; empty if it could not be read.
+        """
+        self._looking_up = False
+        if epoch == self.epoch and self.state is State.LIVE and self.memory is not None:
+            self._burst(self.memory.clarified(updates))
+        self._look_up()
 
     def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
         """Take the result of the repair that was begun in `epoch`; a late one is ignored.
@@ -335,6 +379,12 @@ class Topic:
         self.port.unsubscribe(self)
 
     def _load(self, update: AnyUpdate | None, reason: str) -> None:
+        assert isinstance(update, DepthUpdate)
+        bids, asks = tidy(update.changes.bids), tidy(update.changes.asks)
+        if (bids, asks) != (update.changes.bids, update.changes.asks):
+            # Consumers are given the levels that the book has, so that theirs is the same.
+            _set(update, "changes", DepthChanges(bids, asks))
+            self._host.oddities.note_fields([_UNTIDY])
         if self._deliver(update, reason):
             self._was_live = True
             self.audience.open()
@@ -343,10 +393,11 @@ class Topic:
     def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
         """Take in and hand out a message; return False if it broke the book."""
         assert update is not None
-        if not self._admit(update):
+        if not (self._sift(update) and self._admit(update)):
             return False
         self.run.append(update)
         self.hand_out()
+        self._look_up()
         return True
 
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:
@@ -355,7 +406,8 @@ class Topic:
         self.held.append(update)
         if len(self.held) > self._host.options.buffer_size:
             # Of trades only the newest are kept: the repair reads on until it reaches those.
-            self.held = self.held[-1:] if self.ledger is not None else self.conflated(self.held) or []
+            held, limit = self.held, self._host.options.buffer_size
+            self.held = newest(held, limit) if self.ledger is not None else self.conflated(held) or []
             if not self.held:
                 self.handle(Event.BREAK, reason="too much changed during a repair")
 
@@ -419,6 +471,7 @@ class Topic:
         self._restored(complete=not problem)
         self._seed(problem)
         self._learn()
+        self._look_up()
 
     def _greet(self, update: AnyUpdate | None, reason: str) -> None:
         if self.behaviour.starts_with_snapshot:
@@ -429,7 +482,7 @@ class Topic:
     def _burst(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         now = self._host.now()
-        admitted = [update for update in updates if self._admit(update)]
+        admitted = [update for update in updates if self._sift(update) and self._admit(update)]
         if admitted:
             self._note(len(admitted), now)
             self.audience.burst(admitted, self, now)
@@ -438,6 +491,29 @@ class Topic:
         self.items += items
         self._stale = False
         self.last_item_time = now
+
+    def _sift(self, update: AnyUpdate) -> bool:
+        """Take in the entries of `update` that were not understood; return False if nothing in it is news."""
+        if not update.not_understood:
+            return True
+        if self.ledger is not None and isinstance(update, TradeUpdate):
+            news = self.ledger.news(update)
+            if news is None:
+                return False
+            # What is new is remembered by now; it is not to be found old.
+            for name in ("trades", "not_understood"):
+                _set(update, name, getattr(news, name))
+        elif self.key.kind is Kind.ORDERS:
+            self._unread += (entry for entry in update.not_understood if "order_id" in entry.ids)
+            del self._unread[:-LOOK_UPS_LEFT]
+        return True
+
+    def _look_up(self) -> None:
+        """Ask for the orders that could not be read, if nobody does so already."""
+        if self._unread and not self._looking_up and self.state is State.LIVE:
+            entries, self._unread = tuple(self._unread[:LOOK_UPS]), self._unread[LOOK_UPS:]
+            self._looking_up = True
+            self._host.look_up(self, entries)
 
     def _admit(self, update: AnyUpdate) -> bool:
         """Take in what `update` says; return False if there is nothing in it to deliver."""
@@ -454,6 +530,8 @@ class Topic:
             _set(update, "precision", self.key.precision)
             self._view = update
         elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
+            if update.not_understood:
+                return True  # The ledger has it already.
             fresh = self.ledger.fresh(update.trades)
             if not fresh:
                 return False

@@ -7,7 +7,7 @@ one of per socket; the same slot routes inbound frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -19,18 +19,30 @@ from ..models import (
     Id,
     Identity,
     NonceUpdate,
+    NotUnderstood,
     Order,
     OrderUpdate,
     Origin,
     TradeUpdate,
+    TriggerOrder,
 )
 from ..wire import AnyUpdate, Frequency, Kind, subscribe, unsubscribe
 
-__all__ = ["BEHAVIOURS", "MAX_IDENTITIES", "Behaviour", "Slot", "TopicKey", "identity_keys", "without_former"]
+__all__ = [
+    "BEHAVIOURS",
+    "MAX_IDENTITIES",
+    "Behaviour",
+    "Slot",
+    "TopicKey",
+    "identity_keys",
+    "without_former",
+]
 
 MAX_IDENTITIES = 10
 """Identities that one subscription may name; a limit of the exchange."""
 
+
+E = TypeVar("E")
 
 Slot: TypeAlias = tuple[Kind, Id | None]
 """What the server keeps one subscription of per socket, and where a frame of that socket belongs."""
@@ -121,22 +133,49 @@ def _last(_newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
 
 def _order_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
     assert isinstance(update, OrderUpdate)
+    if update.not_understood or update.triggers:
+        return ((_order_key(entry), entry) for entry in update.entries)
     return ((order.order_id, order) for order in update.orders)
+
+
+def _order_key(entry: Order | TriggerOrder | NotUnderstood) -> EntryKey:
+    if isinstance(entry, NotUnderstood):
+        # It says something about that order, as the order's next state does, or about nothing known.
+        return entry.ids.get("order_id") or ("entry", id(entry))
+    return ("trigger", entry.order_id) if isinstance(entry, TriggerOrder) else entry.order_id
 
 
 def _join_orders(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
     assert isinstance(newest, OrderUpdate)
-    return [attrs.evolve(newest, orders=tuple(cast(list[Order], entries)))] if entries else []
+    orders, triggers = _of(Order, entries), _of(TriggerOrder, entries)
+    joined = attrs.evolve(
+        newest, orders=orders, triggers=triggers, not_understood=_of(NotUnderstood, entries)
+    )
+    return [joined] if entries else []
 
 
 def _balance_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
     assert isinstance(update, BalanceUpdate)
-    return (((entry.identity, entry.asset_id), entry) for entry in update.balance)
+    entries: list[tuple[EntryKey, object]] = [
+        ((entry.identity, entry.asset_id), entry) for entry in update.balance
+    ]
+    return entries + [(("entry", id(entry)), entry) for entry in update.not_understood]
 
 
 def _join_balances(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
     assert isinstance(newest, BalanceUpdate)
-    return [attrs.evolve(newest, balance=tuple(cast(list[Balance], entries)))] if entries else []
+    joined = attrs.evolve(newest, balance=_of(Balance, entries), not_understood=_of(NotUnderstood, entries))
+    return [joined] if entries else []
+
+
+def _of(kind: type[E], entries: list[object]) -> tuple[E, ...]:
+    """Return the entries of this kind; one that knows its position learns that in the list as it is now."""
+    found: list[E] = []
+    for index, entry in enumerate(entries):
+        if isinstance(entry, kind):
+            placed = isinstance(entry, (NotUnderstood, TriggerOrder))
+            found.append(attrs.evolve(cast(Any, entry), index=index) if placed else entry)
+    return tuple(found)
 
 
 def _whole_view(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
@@ -228,9 +267,13 @@ def without_former(key: TopicKey, update: AnyUpdate, former: set[TopicKey]) -> A
     if isinstance(update, NonceUpdate):
         return None if update.contract_id in {identity.id for identity in gone} else update
     if isinstance(update, OrderUpdate):
-        orders = tuple(order for order in update.orders if order.owner not in gone)
-        return attrs.evolve(update, orders=orders) if orders else None
+        orders: list[object] = [entry for entry in update.entries if _account(entry) not in gone]
+        return next(iter(_join_orders(update, orders)), None)
     if isinstance(update, BalanceUpdate):
-        balance = tuple(entry for entry in update.balance if entry.identity not in gone)
-        return attrs.evolve(update, balance=balance) if balance else None
+        balances: list[object] = [entry for entry in update.balance if entry.identity not in gone]
+        return next(iter(_join_balances(update, [*balances, *update.not_understood])), None)
     return update
+
+
+def _account(entry: Order | TriggerOrder | NotUnderstood) -> Identity | None:
+    return None if isinstance(entry, NotUnderstood) else entry.owner
