@@ -57,7 +57,7 @@ def merged(base: Frame, *changes: Frame) -> Frame:
     return {key: value for key, value in frame.items() if value is not GONE}
 
 
-GONE: Any = object()
+GONE: Any = ...
 
 
 def snapshot(*changes: Frame) -> Frame:
