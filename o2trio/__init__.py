@@ -85,6 +85,7 @@ from ._trading_errors import (
     SessionReplaced,
     SignerFailed,
 )
+from ._version import __version__ as __version__
 from .models import (
     AccountInfo,
     AccountState,

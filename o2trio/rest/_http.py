@@ -20,6 +20,7 @@ import trio
 from .._api_errors import RateLimitExceeded
 from .._errors import ApiError, MessageTooBig, RequestFailed
 from .._network import NetworkConfig, Options
+from .._version import USER_AGENT
 from ..transport._backoff import backoff_delays
 from ..transport._faults import is_transient_status
 from ..wire import structure_json
@@ -50,7 +51,7 @@ class HttpClient:
         self._http = httpx2.AsyncClient(
             base_url=config.rest_url,
             transport=DialerTransport(config),
-            headers={"Accept": "application/json", "User-Agent": "o2trio"},
+            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
             # Time limits are cancel scopes, which bound a request as a whole.
             timeout=None,
             trust_env=False,

@@ -67,6 +67,7 @@ class Port:
         self._host = host
         self._outbox: deque[tuple[str, Topic | None]] = deque()
         self._former: dict[Slot, dict[TopicKey, float]] = {}
+        self._served = False
 
     # -- the connection's side ------------------------------------------------------------------
 
@@ -80,6 +81,7 @@ class Port:
 
     def link_down(self, reason: str) -> None:
         """Tell every topic that the WebSocket is gone."""
+        self._served = self.has_served
         self.online = False
         self._outbox.clear()
         self._refusals.reset()
@@ -209,6 +211,11 @@ class Port:
         """Note that the topic's request is on the wire, as a whole."""
         if self.slots.get(topic.key.slot) is topic:
             topic.sent()
+
+    @property
+    def has_served(self) -> bool:
+        """Whether the exchange ever answered a heartbeat or sent data over this connection."""
+        return self._served or self.barriers.answered > 0 or any(topic.answered for topic in self.slots.values())
 
     def heartbeat(self) -> int:
         """Queue a text heartbeat; return its number."""

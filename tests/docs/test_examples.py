@@ -14,9 +14,12 @@ one.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -161,6 +164,7 @@ class Stage:
     def run(self, main: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
         """Run `main` in virtual time."""
         self.runs += 1
+        self.ended = False
 
         async def bounded() -> Any:
             if self.how == INTERRUPTED:
@@ -206,6 +210,7 @@ def run_tests(names: dict[str, Any], stage: Stage) -> None:
     for name, function in list(names.items()):
         if name.startswith("test_") and inspect.iscoroutinefunction(function):
             stage.run(partial(call_test, function))
+            assert stage.ended, f"{name} did not end within {LIMITS[TESTS]:g} virtual seconds"
 
 
 def perform(example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,10 +244,47 @@ def test_python_example(
     perform(example, monkeypatch, capsys)
 
 
+def test_the_test_recipes_pass_as_typed_in_a_fresh_project(tmp_path: Path) -> None:
+    """Seen here: they needed settings and a line that no example showed, and one waited forever."""
+    settings = [example for example in EXAMPLES if example.language == "toml"]
+    assert [example.page.name for example in settings] == ["testing.rst"]
+    (tmp_path / "pyproject.toml").write_text(settings[0].source, encoding="utf-8")
+    recipes = [example for example in PYTHON if example.how == TESTS]
+    for number, recipe in enumerate(recipes):
+        name = f"test_{number}_{recipe.page.stem.replace('-', '_')}.py"
+        (tmp_path / name).write_text(recipe.source, encoding="utf-8")
+    foreign = ("PYTEST_", "COV_CORE", "COVERAGE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    # What is tested is this checkout, also where another one is installed.
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        "--junitxml=report.xml",
+    ]
+    result = subprocess.run(
+        command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    typed = sum(len(re.findall(r"^async def test_", recipe.source, re.MULTILINE)) for recipe in recipes)
+    report = (tmp_path / "report.xml").read_text(encoding="utf-8")
+    assert report.count("<testcase ") == typed >= 10
+    assert not re.search("<skipped|<failure|<error", report)
+
+
 _HEAD = "import trio\nfrom o2trio import Network, open_o2\nasync def main():\n"
 _TRADES = (
     " async with open_o2(Network.TESTNET) as o2:\n  async for update in o2.stream_trades('fFUEL/fUSDC'):\n"
 )
+
+
+_HANGS = "import trio\nasync def test_hangs(): await trio.sleep_forever()\n"
+_PASSES = "async def test_passes(): assert True\n"
 
 
 @pytest.mark.parametrize(
@@ -257,6 +299,8 @@ _TRADES = (
         ),
         pytest.param(TESTS, "", "async def test_one(): assert False", id="its test fails"),
         pytest.param(TESTS, "", "def test_one(): assert True", id="it has no test"),
+        pytest.param(TESTS, "", _HANGS + _PASSES, id="its first test hangs"),
+        pytest.param(TESTS, "", _PASSES + _HANGS, id="its last test hangs"),
     ],
 )
 def test_a_wrong_example_fails(
