@@ -26,7 +26,7 @@ from ._reads import (
     Ticker,
     WindowSlot,
 )
-from ._trades import Trade, TraderSide, TradeUpdate
+from ._trades import Trade, TraderSide, TradeUpdate, trade_key
 from ._understanding import NOTHING_UNREAD, NotUnderstood, Rows
 
 __all__ = [
@@ -80,4 +80,5 @@ __all__ = [
     "Update",
     "WindowSlot",
     "normalize_id",
+    "trade_key",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,7 +11,22 @@ import attrs
 from ._common import Side, Update, datetime_from
 from ._ids import Id, Identity
 
-__all__ = ["Trade", "TradeUpdate", "TraderSide"]
+__all__ = ["Trade", "TradeUpdate", "TraderSide", "trade_key"]
+
+_HEXADECIMAL = re.compile(r"(?:0[xX])?[0-9a-fA-F]+(?:/(?:0[xX])?[0-9a-fA-F]+)*")
+
+
+def trade_key(trade_id: str) -> str:
+    """Return the form of a trade id in which two spellings of one id are equal.
+
+    A stream and an answer over REST may spell the hexadecimal parts of ``maker/taker`` in different letter
+    case, with or without ``0x``. Decimal numbers and any other text are returned as they are. The result is
+    for comparing only: requests and consumers get the id as the exchange sent it.
+    """
+    if trade_id.isdecimal() or not _HEXADECIMAL.fullmatch(trade_id):
+        return trade_id
+    # The only x of such a text is that of a prefix.
+    return trade_id.lower().replace("0x", "")
 
 
 class TraderSide(StrEnum):

@@ -150,3 +150,26 @@ def test_every_model_is_exported() -> None:
     assert set(m.__all__) >= {cls.__name__ for cls in CLASSES}
     for value in (ORDER, TRADE, m.Level(1, 2)):
         assert hash(value) == hash(attrs.evolve(value))
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("0x" + "00" * 31 + "ab", "00" * 31 + "AB", "0X" + "00" * 31 + "aB"),
+        (f"0x{'ab' * 32}/0x{'cd' * 32}", f"{'AB' * 32}/{'CD' * 32}", f"0x{'AB' * 32}/{'cd' * 32}"),
+        ("11",),
+        ("100x",),
+        ("Zebra/0xAB",),
+        ("0x",),
+        ("",),
+        ("\u0661",),
+    ],
+)
+def test_trade_ids_in_two_spellings_have_one_key(spellings: tuple[str, ...]) -> None:
+    assert len({m.trade_key(spelling) for spelling in spellings}) == 1
+    assert len(spellings) > 1 or m.trade_key(spellings[0]) == spellings[0]
+
+
+def test_different_trade_ids_have_different_keys() -> None:
+    ids = ("11", "12", "ab/cd", "ab/ce", "abcd", "a/bcd", "AB-1", "ab-1")
+    assert len({m.trade_key(trade_id) for trade_id in ids}) == len(ids)
