@@ -52,6 +52,7 @@ from ._errors import (
     IncompletePages,
     InvalidRequest,
     LinkClosed,
+    MarketUnreadable,
     MessageTooBig,
     O2ConnectionLost,
     O2Error,
@@ -64,6 +65,7 @@ from ._errors import (
     SubscriptionTimeout,
     TooManyConnections,
     UnknownMarket,
+    WrongVenue,
 )
 from ._network import (
     Dialer,
@@ -298,6 +300,7 @@ __all__ = [
     "MarketNotFound",
     "MarketPaused",
     "MarketSummary",
+    "MarketUnreadable",
     "Markets",
     "MessageTooBig",
     "MissingExtra",
@@ -398,6 +401,7 @@ __all__ = [
     "WhitelistNotConfigured",
     "WindowSlot",
     "Withdrawal",
+    "WrongVenue",
     "address_of",
     "compact_from_der",
     "compact_from_vrs",

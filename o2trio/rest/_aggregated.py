@@ -50,8 +50,7 @@ class AggregatedReads(HttpClient):
 
     async def aggregated_summary(self) -> Rows[AggregatedSummary]:
         """Read the last 24 hours of every pair."""
-        return await self.get_rows(f"{_BASE}/summary", {}, AggregatedSummary, keyed("trading_pairs")
-        )
+        return await self.get_rows(f"{_BASE}/summary", {}, AggregatedSummary, keyed("trading_pairs"))
 
     async def aggregated_ticker(self) -> Rows[AggregatedTicker]:
         """Read last price and volumes of every pair."""
@@ -68,8 +67,7 @@ class AggregatedReads(HttpClient):
 
     async def coingecko_tickers(self) -> Rows[CoinGeckoTicker]:
         """Read every pair in CoinGecko's shape."""
-        return await self.get_rows(f"{_BASE}/coingecko/tickers", {}, CoinGeckoTicker, keyed("ticker_id")
-        )
+        return await self.get_rows(f"{_BASE}/coingecko/tickers", {}, CoinGeckoTicker, keyed("ticker_id"))
 
     async def coingecko_orderbook(self, pair: str) -> AggregatedBook:
         """Read the book of a pair in CoinGecko's shape.

@@ -18,9 +18,9 @@ from ..wire._structure import fail, parse
 from ._envelope import Envelope, envelope_of, object_in, opened, words_in
 
 __all__ = [
-    "AccountCreated",
     "NOT_JSON",
     "REDIRECTS",
+    "AccountCreated",
     "Answer",
     "Anything",
     "Health",
@@ -180,4 +180,3 @@ def _class_of(status: int, code: int | None) -> type[ApiError]:
     if code is None:
         return RateLimitExceeded if status == _TOO_MANY_REQUESTS else ApiError
     return API_ERRORS.get(code, ApiError)
-

@@ -61,7 +61,7 @@ def envelope_of(content: object) -> Envelope:
     every = list(islice((layer for found in outer for layer in _explanations(found)), _MOST_LAYERS))
     codes = [code for layer in every if (code := _code(layer.get("code"))) is not None]
     code = next((code for code in codes if code not in _SUCCESS_CODES), None)
-    reasons = (layer["reason"] for layer in every if isinstance(layer.get("reason"), str))
+    reasons = (reason for layer in every if isinstance(reason := layer.get("reason"), str))
     return Envelope(
         code=code,
         message=": ".join(_words(every)) or None,
@@ -157,9 +157,9 @@ def _words(found: list[dict[str, object]]) -> dict[str, None]:
                 if isinstance(entry, (str, int, Decimal)) and not isinstance(entry, bool) and entry != "":
                     words[str(entry)] = None
     for layer in found:
-        name = layer.get("code")
-        if isinstance(name, str) and name and _code(name) is None:
-            words[name] = None
+        code = layer.get("code")
+        if isinstance(code, str) and code and _code(code) is None:
+            words[code] = None
     return words
 
 

@@ -46,6 +46,7 @@ READ_ATTEMPTS = 3
 MAX_REDIRECTS = 5
 """How many redirects one attempt follows."""
 
+
 def odd_fields(value: object) -> tuple[OddField, ...]:
     return ()
 

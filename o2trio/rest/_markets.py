@@ -76,9 +76,7 @@ class MarketReads(AggregatedReads):
 
     async def summaries(self, *, turbo: bool = False) -> Rows[MarketSummary]:
         """Read the last 24 hours of every market."""
-        return await self.get_rows(
-            "/v1/markets/summary", {}, MarketSummary, keyed("market_id"), turbo=turbo
-        )
+        return await self.get_rows("/v1/markets/summary", {}, MarketSummary, keyed("market_id"), turbo=turbo)
 
     async def ticker(self, market: MarketKey, *, turbo: bool = False) -> Ticker:
         """Read the top of the book and the last 24 hours of a market."""
@@ -158,4 +156,3 @@ async def market_id_of(market: MarketKey) -> Id:
     if callable(market):
         return await market()
     return check_id(market, "a market id")
-

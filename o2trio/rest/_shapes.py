@@ -10,7 +10,19 @@ from typing import cast
 
 from ..models import Id, Identity, normalize_id
 
-__all__ = ["Shape", "anything", "as_is", "book", "depth_of", "entry_about", "keyed", "listed", "markets_of", "under"]
+__all__ = [
+    "Shape",
+    "anything",
+    "as_is",
+    "balance_of",
+    "book",
+    "depth_of",
+    "entry_about",
+    "keyed",
+    "listed",
+    "markets_of",
+    "under",
+]
 
 Shape = Callable[[object], object]
 """From any decoded JSON to the form that a model has."""

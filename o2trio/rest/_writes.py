@@ -217,4 +217,3 @@ class _Content:
         self.sent = True
         self._on_sent()
         return self.data
-

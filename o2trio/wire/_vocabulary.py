@@ -14,6 +14,7 @@ from ..models import (
     DepthUpdate,
     Id,
     Identity,
+    Markets,
     NonceUpdate,
     OrderType,
     OrderUpdate,
@@ -117,6 +118,7 @@ OURS: Mapping[type, tuple[str, ...]] = {
     OrderUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
     BalanceUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
     NonceUpdate: ("origin", "epoch", "gap", "not_understood", "unread"),
+    Markets: ("unreadable",),
 }
 """Fields that this library fills in; the wire cannot set them."""
 

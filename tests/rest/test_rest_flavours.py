@@ -428,7 +428,8 @@ async def test_active_orders(ask: Any) -> None:
             m.ActiveOrder(kind="order", order_id=ORDER),
             m.ActiveOrder(kind="new", order_id=ORDER, triggers=({"a": D("1.5")},)),
         )
-        assert asked == ("/v1/orders/active", {"market_id": MARKET, "contract": ACCOUNT.id})
+        query = {"market_id": MARKET, "contract": ACCOUNT.id, "direction": "desc", "count": "50"}
+        assert asked == ("/v1/orders/active", query)
 
 
 async def test_balances(nursery: trio.Nursery, clock: MockClock) -> None:
@@ -598,29 +599,14 @@ async def test_coingecko(ask: Any) -> None:
 
 BROKEN: list[tuple[Read, Any, str]] = [
     (lambda rest: rest.trades(MARKET), {"action": "trades"}, "expected a list, not an object"),
-    (
-        lambda rest: rest.trades(MARKET),
-        [{**TRADE, "price": b"2.0"}],
-        r"expected an integer, not 2\.0 at \$\[0\]\.price",
-    ),
     (lambda rest: rest.depth(MARKET), [1], "expected an object, not a list"),
     (lambda rest: rest.depth(MARKET), {"orders": {"buys": [["1"]]}}, "missing at"),
     (lambda rest: rest.depth(MARKET), {"orders": {"buys": [["1", "-1"]]}}, r"quantity"),
-    (
-        lambda rest: rest.bars(MARKET, "1m", end=0, count_back=1),
-        [{**PRICES, "volume": "1"}],
-        "missing at .*timestamp",
-    ),
-    (lambda rest: rest.ticker(MARKET), [{"last": "oops"}], r"\$\[0\]\.last"),
-    (lambda rest: rest.ticker(MARKET), [{"best_bid": True}], r"\$\[0\]\.best_bid"),
+    (lambda rest: rest.ticker(MARKET), [{"last": "oops"}], r"\$\.last"),
+    (lambda rest: rest.ticker(MARKET), [{"best_bid": True}], r"\$\.best_bid"),
     (lambda rest: rest.ticker(MARKET), [{"change": True}], r"expected a decimal number, not True"),
     (lambda rest: rest.ticker(MARKET), [{"change": "1.2.3"}], r"expected a decimal number"),
     (lambda rest: rest.order(MARKET, ORDER), {"order": None}, "missing at"),
-    (
-        lambda rest: rest.aggregated_ticker(),
-        [{"last_price": b"1e5000"}],
-        "expected a decimal number, not inf",
-    ),
     (lambda rest: rest.aggregated_orderbook("A_B"), {"bids": [[1, []]]}, "size"),
     (lambda rest: rest.health(), "ok", "expected an object"),
     (

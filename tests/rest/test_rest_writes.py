@@ -190,8 +190,8 @@ async def test_what_a_submission_sends(nursery: trio.Nursery, clock: MockClock) 
         ([], 0),
         ({"what": "ever"}, 0),
         # From here on unreadable, which must not hide that the transaction succeeded.
-        ([ORDER, {**ORDER, "price": -1}], 0),
-        ([ORDER, 5], 0),
+        ([ORDER, {**ORDER, "price": -1}], 1),
+        ([ORDER, 5], 1),
         ("0x00", 0),
         (7.5, 0),
     ],
