@@ -94,6 +94,7 @@ from ._trading_errors import (
     SessionReplaced,
     SignerFailed,
 )
+from ._version import __version__ as __version__
 from .models import (
     AccountInfo,
     AccountState,

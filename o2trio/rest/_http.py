@@ -21,7 +21,7 @@ import trio
 from .._api_errors import RateLimitExceeded
 from .._errors import ApiError, MessageTooBig, RequestFailed, WrongVenue
 from .._network import NetworkConfig, Options
-from .._version import user_agent
+from .._version import USER_AGENT
 from ..models import NotUnderstood, Rows
 from ..transport._backoff import backoff_delays
 from ..transport._faults import is_transient_status
@@ -75,7 +75,7 @@ class HttpClient:
         self._http = httpx2.AsyncClient(
             base_url=config.rest_url,
             transport=DialerTransport(config),
-            headers={"Accept": "application/json", "User-Agent": user_agent()},
+            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
             # Time limits are cancel scopes, which bound a request as a whole.
             timeout=None,
             trust_env=False,

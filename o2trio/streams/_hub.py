@@ -32,11 +32,17 @@ class Hub:
         self.frames = self.unrouted = 0
         self._host = host
         self._numbers = 0
+        self._served = False
 
     @property
     def topics(self) -> list[Topic]:
         """All topics, in the order of their connections."""
         return [topic for port in self.ports for topic in port.slots.values()]
+
+    @property
+    def has_served(self) -> bool:
+        """Whether the exchange ever served one of the connections; a mere upgrade does not count."""
+        return self._served or any(port.has_served for port in self.ports)
 
     def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey], *, seed: bool = False) -> None:
         """Let `mailbox` consume the topics of `keys`, which are created where they do not exist.
@@ -80,6 +86,7 @@ class Hub:
 
     def _forget(self, port: Port) -> None:
         self.ports.remove(port)
+        self._served |= port.has_served
         self.frames += port.frames
         self.unrouted += port.unrouted
 

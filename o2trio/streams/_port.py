@@ -77,6 +77,7 @@ class Port:
         self._pings = 0
         self._pongs = 0
         self._unfenced = False
+        self._served = False
 
     # -- the connection's side ------------------------------------------------------------------
 
@@ -91,6 +92,7 @@ class Port:
 
     def link_down(self, reason: str) -> None:
         """Tell every topic that the WebSocket is gone."""
+        self._served = self.has_served
         self.online = False
         self._outbox.clear()
         for topic in list(self.slots.values()):
@@ -188,6 +190,11 @@ class Port:
         """Note that the topic's request is on the wire."""
         if self.slots.get(topic.key.slot) is topic:
             topic.sent()
+
+    @property
+    def has_served(self) -> bool:
+        """Whether the exchange ever answered a heartbeat or sent data over this connection."""
+        return self._served or self._pongs > 0 or any(topic.answered for topic in self.slots.values())
 
     def heartbeat(self) -> int:
         """Queue a text heartbeat; return its number."""
