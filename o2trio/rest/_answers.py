@@ -90,18 +90,17 @@ class Health:
 _ACCOUNT = ("trade_account_id", "trade_account", "session")
 
 
-def account_in(answer: Answer) -> object | None:
+def account_in(answer: Answer) -> dict[str, object] | None:
     """Return the account that ``GET /v1/accounts`` names, in one object; None if it says that there is none.
 
     What the chain knows about it is nested in the answer.
 
     Raises:
-      DecodeError: that is not an object, so nothing of it can be read.
+      DecodeError: one of them is not an object, so nothing of it can be read.
     """
-    found = opened(answer.content)
-    account = object_in(found)
+    account = object_in(opened(answer.content))
     if account is None:
-        return found
+        raise fail("expected an object", answer.body)
     if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT):
         return None
     nested = account.get("trade_account")
