@@ -60,14 +60,14 @@ class HttpClient:
     Any number of tasks may use it at once. Cancelling a call harms no other.
 
     Attributes:
-      on_unreadable: called with a request (such as ``GET /v1/trades``) and a row of its answer that could not
-        be read; must not raise.
+      on_unreadable: called with a request (such as ``GET /v1/trades``) and the rows of its answer that could
+        not be read; must not raise. Where it is None they are logged.
       on_odd: called with the carried fields of one row, or of one answer, that could not be read; must not
         raise.
     """
 
     def __init__(self, config: NetworkConfig, options: Options) -> None:
-        self.on_unreadable: Callable[[str, NotUnderstood], None] | None = None
+        self.on_unreadable: Callable[[str, Sequence[NotUnderstood]], None] | None = None
         self.on_odd: Callable[[tuple[OddField, ...]], None] | None = None
         self._config = config
         self._options = options
@@ -176,13 +176,11 @@ class HttpClient:
         return rows
 
     def _report_unreadable(self, request: str, entries: Sequence[NotUnderstood]) -> None:
-        if not entries:
-            return
-        first = entries[0].problem
-        _log.warning("%s: %d entries were not understood, the first: %s", request, len(entries), first)
-        if self.on_unreadable is not None:
-            for entry in entries:
-                self.on_unreadable(request, entry)
+        if entries and self.on_unreadable is not None:
+            self.on_unreadable(request, entries)
+        elif entries:
+            first = entries[0].problem
+            _log.warning("%s: %d entries were not understood, the first: %s", request, len(entries), first)
 
     def _report_odd(self, models: Iterable[object]) -> None:
         """Report the carried fields that could not be read."""

@@ -78,15 +78,15 @@ def markets_of(value: object) -> dict[str, object]:
 
 
 def entry_about(market_id: Id, entries: list[object]) -> object | None:
-    """Return the entry about a market: one that names it, or one that names none; None if there is neither.
+    """Return the entry about a market: one that names it, or one that names none.
 
-    An entry whose market cannot be read is about the market that was asked for if it is the only one.
+    Returns:
+      an entry whose market cannot be read if there is neither, for the model to refuse; None if all are
+      about other markets.
     """
     named = [(_market_named(entry), entry) for entry in entries]
-    found = [entry for name, entry in named if name == market_id]
-    unnamed = [entry for name, entry in named if name is None]
-    unreadable = [entry for name, entry in named if name is _UNREADABLE and len(entries) == 1]
-    return next(iter((*found, *unnamed, *unreadable)), None)
+    wanted = (market_id, None, _UNREADABLE)
+    return next((entry for each in wanted for name, entry in named if name == each), None)
 
 
 _UNREADABLE = object()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -142,13 +142,14 @@ async def test_what_is_unreadable_is_reported(
     nursery: trio.Nursery, clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake = Fake(nursery, lambda *_: json_answer([TRADE, {**TRADE, "price": None}, 5]))
-    heard: list[tuple[str, m.NotUnderstood]] = []
+    heard: list[tuple[str, Sequence[m.NotUnderstood]]] = []
     async with fake.client() as rest:
-        rest.on_unreadable = lambda request, entry: heard.append((request, entry))
         with caplog.at_level(logging.WARNING, "o2trio"):
             rows = await rest.trades(MARKET)
-    assert heard == [("GET /v1/trades", entry) for entry in rows.not_understood]
-    assert [entry.index for _, entry in heard] == [1, 2]
+        rest.on_unreadable = lambda *said: heard.append(said)
+        assert await rest.trades(MARKET) == rows
+    assert heard == [("GET /v1/trades", rows.not_understood)]
+    assert [entry.index for entry in rows.not_understood] == [1, 2]
     (record,) = caplog.records
     assert "GET /v1/trades: 2 entries were not understood" in record.getMessage()
 
@@ -268,8 +269,12 @@ async def test_markets_cannot_be_declared_unreadable_from_outside(ask: Any) -> N
 async def test_a_ticker_is_read_although_another_is_odd(ask: Any) -> None:
     rows = ["odd", {"market_id": OTHER, "last": {}}, {"market_id": MARKET, "last": "3"}]
     assert (await ask(lambda rest: rest.ticker(MARKET), rows)).last == 3
-    assert (await ask(lambda rest: rest.ticker(MARKET), {"market_id": 5, "last": "3"})).last == 3
-    for answer in ("odd", ["odd"], [{"market_id": 5, "last": "1"}, {"market_id": 6, "last": "2"}]):
+    for answer in (
+        "odd",
+        ["odd"],
+        {"market_id": 5, "last": "3"},
+        [{"market_id": 5, "last": "1"}, {"market_id": 6, "last": "2"}],
+    ):
         with pytest.raises(DecodeError):
             await ask(lambda rest: rest.ticker(MARKET), answer)
 
