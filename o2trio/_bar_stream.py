@@ -12,7 +12,7 @@ from math import inf
 import attrs
 import trio
 
-from ._bars import BarBuilder, BarUpdate, bar_of, bar_start, resolution_of
+from ._bars import BarBuilder, BarUpdate, bar_of, bar_start, moment_of, resolution_of
 from ._derived import DerivedStream
 from ._errors import ConnectionFault, ServerError
 from ._runtime import Runtime
@@ -55,7 +55,7 @@ class _History:
     known: frozenset[str] = attrs.field(default=attrs.Factory(_ids, takes_self=True))
 
     def has(self, trade: Trade) -> bool:
-        return trade.timestamp < self.seam or trade.trade_id in self.known
+        return moment_of(trade) < self.seam or trade.trade_id in self.known
 
 
 async def _read_history(
@@ -69,10 +69,13 @@ async def _read_history(
     trades: list[Trade] = []
     seam = 0
     async for trade in rest.iter_trades(market_id, Direction.DESCENDING):
+        moment = trade.milliseconds
+        if moment is None:
+            continue
         if not trades:
-            since = bar_start(resolution, trade.timestamp) if since is None else since
-            seam = _seam(resolution, since, trade.timestamp - SETTLED_MS)
-        if trade.timestamp < seam:
+            since = bar_start(resolution, moment) if since is None else since
+            seam = _seam(resolution, since, moment - SETTLED_MS)
+        if moment < seam:
             break
         trades.append(trade)
     bars = [] if since is None else await _read_bricks(rest, market_id, resolution, since, seam)
@@ -160,6 +163,9 @@ class BarStream(DerivedStream[BarUpdate]):
             else:
                 parts, origin, self._holed_to = self._load(history), Origin.SNAPSHOT, -inf
             fresh = [trade for trade in self._fresh(update) if not self._is_over(trade)]
+        if update.not_understood or any(trade.timestamp is None for trade in update.trades):
+            # What cannot be read, or has no time, belongs to a bar that lacks it.
+            self._holed_to = inf
         # From here on nothing waits.
         self._update = None
         if fresh:
@@ -205,14 +211,15 @@ class BarStream(DerivedStream[BarUpdate]):
 
     def _fresh(self, update: TradeUpdate) -> list[Trade]:
         """Return the trades of `update` that are not in the history."""
-        fresh = [trade for trade in update.trades if not self._history.has(trade)]
+        dated = [trade for trade in update.trades if trade.timestamp is not None]
+        fresh = [trade for trade in dated if not self._history.has(trade)]
         self._sewn = self._sewn or any(trade.trade_id in self._history.known for trade in update.trades)
         return fresh
 
     # -- bars -----------------------------------------------------------------------------------
 
     def _start_of(self, trade: Trade) -> int:
-        return bar_start(self._resolution, trade.timestamp)
+        return bar_start(self._resolution, moment_of(trade))
 
     def _is_over(self, trade: Trade) -> bool:
         """Whether `trade` belongs to a bar before the one that grows."""

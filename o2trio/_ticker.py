@@ -91,10 +91,11 @@ class TickerStream(DerivedStream[TickerUpdate]):
         self._in_doubt = False
 
     def _later(self, trades: Sequence[Trade]) -> Trade | None:
-        # REST and the stream may be ahead of one another.
-        if trades and (self._last is None or trades[-1].timestamp >= self._last.timestamp):
-            return trades[-1]
-        return self._last
+        if not trades or self._last is None:
+            return trades[-1] if trades else self._last
+        # REST and the stream may be ahead of one another. Where a time is missing, what came later counts.
+        newest, known = trades[-1].milliseconds, self._last.milliseconds
+        return self._last if newest is not None and known is not None and newest < known else trades[-1]
 
     def _tell(self) -> None:
         """Put how things stand into the buffer, unless that was told before."""

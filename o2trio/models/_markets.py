@@ -21,7 +21,7 @@ import attrs
 
 from .._errors import InvalidRequest, MarketUnreadable, UnknownMarket
 from ._ids import Id, normalize_id
-from ._understanding import NotUnderstood
+from ._understanding import NotUnderstood, unread_field
 
 __all__ = ["Asset", "Market", "Markets", "Rounding"]
 
@@ -75,16 +75,23 @@ class Asset:
     """One side of a market.
 
     Attributes:
-      symbol: for example ``fUSDC``; may be empty on test books.
+      symbol: for example ``fUSDC``; empty where the exchange sends none, as on test books.
       asset: the asset id.
       decimals: one whole unit is ``10**decimals`` chain units.
       max_precision: how many decimal places a price in this asset may have.
+      unread: fields that could not be read: wire name to raw value.
     """
 
-    symbol: str
+    symbol: str = ""
     asset: Id
     decimals: int
     max_precision: int
+    unread: Mapping[str, object] = unread_field()
+
+    @property
+    def name(self) -> str:
+        """The symbol, or the asset id where there is none: no two assets without a symbol are the same."""
+        return self.symbol or self.asset
 
     def amount(self, raw: int) -> Decimal:
         """Return the amount `raw` (chain units) in whole units, exact."""
@@ -97,7 +104,7 @@ class Asset:
           InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than one chain
             unit.
         """
-        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.symbol}")
+        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.name}")
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -110,12 +117,16 @@ class Market:
     Attributes:
       contract_id: the order book contract.
       market_id: the key of the market in requests.
-      maker_fee, taker_fee: contract units.
+      maker_fee, taker_fee: contract units; a rebate is negative.
       min_order: least value of an order, chain units of the quote asset.
       dust: remainders below it do not rest on the book, chain units of the quote asset.
-      price_window: permitted distance from the last price in percent; 0 is off.
+      price_window: permitted distance from the last price in percent, which may have a fraction; 0 is off.
       base, quote: the two assets.
       whitelist_id, blacklist_id: contracts, where the market has them.
+      turbo: whether this is the market of the margin venue; both venues share the `market_id`.
+      canonical_contract_id: as sent, or None.
+      connected, paused: as sent, or None where the exchange does not say.
+      unread: fields that could not be read: wire name to raw value; the model has their default.
     """
 
     contract_id: Id
@@ -124,16 +135,21 @@ class Market:
     taker_fee: int = 0
     min_order: int = 0
     dust: int = 0
-    price_window: int = 0
+    price_window: int | Decimal = 0
     base: Asset
     quote: Asset
     whitelist_id: Id | None = None
     blacklist_id: Id | None = None
+    turbo: bool = False
+    canonical_contract_id: Id | None = None
+    connected: bool | None = None
+    paused: bool | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def pair(self) -> str:
-        """The market's name, ``BASE/QUOTE``."""
-        return f"{self.base.symbol}/{self.quote.symbol}"
+        """The market's name, ``BASE/QUOTE``; an asset without a symbol is named by its id."""
+        return f"{self.base.name}/{self.quote.name}"
 
     @property
     def price_step(self) -> int:
@@ -181,6 +197,7 @@ class Markets:
       unreadable: those that could not, with reasons; they are listed but lack something needed.
       chain_id: needed for signatures.
       books_registry_id, accounts_registry_id, trade_account_oracle_id, base_asset_id: contracts.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     markets: tuple[Market, ...]
@@ -189,6 +206,7 @@ class Markets:
     accounts_registry_id: Id | None = None
     trade_account_oracle_id: Id | None = None
     base_asset_id: Id | None = None
+    unread: Mapping[str, object] = unread_field()
     unreadable: tuple[NotUnderstood, ...] = ()
 
     @property

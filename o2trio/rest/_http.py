@@ -25,7 +25,7 @@ from .._version import USER_AGENT
 from ..models import NotUnderstood, Rows
 from ..transport._backoff import backoff_delays
 from ..transport._faults import is_transient_status
-from ..wire import OddField
+from ..wire import OddField, odd_fields
 from ..wire._structure import fail, structure, structure_rows
 from ._answers import Answer, find_error, redirect_target
 from ._arguments import venue_query
@@ -45,10 +45,6 @@ READ_ATTEMPTS = 3
 """How often a read is tried in all."""
 MAX_REDIRECTS = 5
 """How many redirects one attempt follows."""
-
-
-def odd_fields(value: object) -> tuple[OddField, ...]:
-    return ()
 
 
 _log = logging.getLogger("o2trio")

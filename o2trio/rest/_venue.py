@@ -13,13 +13,13 @@ from typing import TypeVar
 from .._errors import WrongVenue
 from ..models import NotUnderstood, Rows
 from ..wire._structure import fail, not_understood
-from ._envelope import layers, object_in
+from ..wire._verdict import venue_of
+from ._envelope import layers
 
 __all__ = ["check_venue", "of_venue", "says_venue"]
 
 T = TypeVar("T")
 
-_MARKS = {True: (True, "true", 1), False: (False, "false", 0)}
 _NAMES = {True: "Turbo", False: "spot"}
 
 
@@ -73,9 +73,15 @@ def of_venue(rows: Rows[T], entries: Sequence[object], *, turbo: bool, unmarked:
 
 
 def says_venue(value: object, *, turbo: bool) -> bool | None:
-    """Return whether an object says that it is about this venue; None if it says nothing."""
-    mark = (object_in(value) or {}).get("turbo")
-    return None if mark is None else mark in _MARKS[turbo]
+    """Return whether an object says that it is about this venue; None if it says nothing.
+
+    A mark that cannot be read is not one of this venue.
+    """
+    try:
+        mark = venue_of(value)
+    except ValueError:
+        return False
+    return None if mark is None else mark is turbo
 
 
 def _foreign(index: int, entry: object, turbo: bool) -> NotUnderstood:

@@ -122,7 +122,7 @@ class Port:
                 self.heard_at = now
                 self.frames += 1
                 try:
-                    kind, market_id, update, _extra = frame = decode(message)
+                    kind, market_id, update, extra = frame = decode(message)
                 except DecodeError as problem:
                     _hand_out(running)
                     self._undecodable(problem, message)
@@ -131,6 +131,7 @@ class Port:
                     topic = None if wanted is None else slots.get((wanted, market_id))
                     if (
                         topic is not None
+                        and not extra
                         and topic.state is _LIVE
                         and topic.is_confirmed
                         and not (former and former.get(topic.key.slot))
@@ -150,10 +151,13 @@ class Port:
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
         """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
-        kind, market_id, update, _extra = frame
+        kind, market_id, update, extra = frame
         route = _ROUTES.get(kind)
         if route is None:
             _CONTROL[kind](self, frame, message)
+            return False
+        if extra is not None and extra.turbo:
+            self.unrouted += 1
             return False
         slot, event = (route[0], market_id), route[1]
         topic = self.slots.get(slot)
@@ -314,9 +318,6 @@ class Port:
     def _on_acknowledgement(self, _frame: Frame, _message: str | bytes) -> None:
         pass
 
-    def _on_foreign(self, _frame: Frame, _message: str | bytes) -> None:
-        self.unrouted += 1
-
     def _on_unknown(self, _frame: Frame, message: str | bytes) -> None:
         self.unrouted += 1
         self._host.emit(
@@ -388,6 +389,5 @@ _CONTROL: Mapping[FrameKind, Callable[[Port, Frame, str | bytes], None]] = {
     FrameKind.PONG: Port._on_pong,
     FrameKind.ERROR: Port._on_error,
     FrameKind.ACKNOWLEDGEMENT: Port._on_acknowledgement,
-    FrameKind.FOREIGN: Port._on_foreign,
     FrameKind.UNKNOWN: Port._on_unknown,
 }

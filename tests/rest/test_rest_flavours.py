@@ -129,7 +129,7 @@ async def test_trades_by_account(ask: Any, who: m.Identity, key: str) -> None:
 
 
 PRICES = {"open": "1", "high": "4", "low": "1", "close": "3"}
-BAR = {"timestamp": 60_000, "open": 1, "high": 4, "low": 1, "close": 3}
+BAR: dict[str, Any] = {"timestamp": 60_000, "open": 1, "high": 4, "low": 1, "close": 3}
 
 
 @pytest.mark.parametrize(

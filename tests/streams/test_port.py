@@ -164,7 +164,6 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
     [
         change([(10, -6)]),
         change([(21, 1)]),
-        snapshot([(10, 0)]),
         json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
         '{"action": "subscribe_depth_update", "cha',
         '{"a": ',
@@ -279,7 +278,7 @@ NO_VIEW = {str(key) for key in ALL if key is not VIEW}
             b'{"action":"subscribe_trades"}\x81\x1d{"action":"subscribe_orders"}\x81\x06{"action":"unsubscribe',
             {TRADES, OTHER_TRADES, ORDERS},
         ),
-        (b'{"action": "subscribe_trades"}', {TRADES, OTHER_TRADES}),
+        (b'{"action": "subscribe_trades", "trades": 1}', {TRADES, OTHER_TRADES}),
         (b"\x00", {DEPTH, OTHER_DEPTH}),
         ("[1]", {DEPTH, OTHER_DEPTH}),
         ('  {"acti', NO_VIEW),

@@ -281,7 +281,7 @@ def test_ids_are_the_same_object() -> None:
         ({"action": "rainbows", "market_id": "bad"}, FrameKind.UNKNOWN, None),
         ({"action": "unsubscribe_trades", "market_id": MARKET}, FrameKind.ACKNOWLEDGEMENT, MARKET),
         ({"action": "PING"}, FrameKind.PING, None),
-        ({"action": "rainbows", "turbo": True}, FrameKind.FOREIGN, None),
+        ({"action": "rainbows", "turbo": True}, FrameKind.UNKNOWN, None),
         ({"code": True}, FrameKind.UNKNOWN, None),
         ({"code": "6000"}, FrameKind.UNKNOWN, None),
         ({"code": 1, "message": ["x"], "error": {"x": 1}}, FrameKind.ERROR, None),
