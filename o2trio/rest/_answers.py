@@ -46,15 +46,15 @@ class Answer:
       request: method and path, for messages.
       status: the HTTP status.
       retry_after: the ``Retry-After`` header, or None.
-      location: the ``Location`` header, or None.
       body: the body, decompressed.
+      location: the ``Location`` header, or None.
     """
 
     request: str
     status: int
     retry_after: str | None
-    location: str | None
     body: bytes
+    location: str | None = None
 
     @cached_property
     def content(self) -> object:

@@ -263,7 +263,7 @@ class HttpClient:
         except httpx2.HTTPError as error:
             raise RequestFailed(f"{name} got an unreadable answer: {error}") from error
         headers = response.headers
-        return Answer(name, response.status_code, headers.get("Retry-After"), headers.get("Location"), body)
+        return Answer(name, response.status_code, headers.get("Retry-After"), body, headers.get("Location"))
 
     async def _body(self, name: str, response: httpx2.Response) -> bytes:
         if "," in response.headers.get("Content-Encoding", ""):

@@ -99,7 +99,7 @@ def test_a_secure_read_is_not_sent_in_the_clear() -> None:
     url = httpx2.URL("https://fake.test/v1/markets")
 
     def target(location: str | None, status: int = 301) -> httpx2.URL | None:
-        return _answers.redirect_target(url, _answers.Answer("GET /", status, None, location, b""))
+        return _answers.redirect_target(url, _answers.Answer("GET /", status, None, b"", location))
 
     assert target("http://fake.test/v1/markets") is None
     assert target("https://fake.test:443/x") == httpx2.URL("https://fake.test:443/x")

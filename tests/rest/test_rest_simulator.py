@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio._bars import moment_of
 from o2trio._api_errors import MarketNotFound, OrderNotFound
+from o2trio._bars import moment_of
 from o2trio._errors import UnknownMarket
 from o2trio._network import Options
 from o2trio.models import Cursor, DepthChanges, Identity, OrderState, Origin, Resolution

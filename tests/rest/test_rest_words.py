@@ -29,7 +29,7 @@ def clock() -> MockClock:
 
 def answer(content: Any, status: int = 200, location: str | None = None) -> Answer:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Answer("GET /v1/x", status, None, location, body)
+    return Answer("GET /v1/x", status, None, body, location)
 
 
 def error_in(content: Any, status: int = 200) -> ApiError:
