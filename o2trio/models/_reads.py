@@ -234,7 +234,9 @@ class AccountState(AccountInfo):
       last_modification: as sent, or None.
       synced_with_network: as sent, or None.
       sync_state: as sent, immutable; its values are not documented.
-      session: the registered session, or None.
+      session: the registered session; None if there is none, and where ``"session" in unread``: then
+        there may be one, which could not be read.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     last_modification: int | None = None

@@ -5,6 +5,7 @@ Pure functions over status, headers and body; nothing is sent or repeated here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import attrs
@@ -13,6 +14,7 @@ import httpx2
 from .._api_errors import API_ERRORS, RateLimitExceeded
 from .._errors import ApiError, DecodeError
 from ..models import Id
+from ..models._understanding import unread_field
 from ..transport._backoff import parse_retry_after
 from ..wire._structure import fail, parse
 from ._envelope import Envelope, envelope_of, object_in, opened, words_in
@@ -71,6 +73,7 @@ class AccountCreated:
 
     trade_account_id: Id
     nonce: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
