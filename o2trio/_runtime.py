@@ -40,7 +40,7 @@ class Runtime:
         self._connections: set[Connection] = set()
         self._connection_over = trio.Event()
         self._desks: dict[Id, Desk] = {}
-        self._markets: Markets | None = None
+        self._markets: dict[bool, Markets] = {}
         self._reading_markets = trio.Lock()
 
     # -- what the streams ask for (Host) --------------------------------------------------------
@@ -102,24 +102,23 @@ class Runtime:
 
     # -- what the client asks for ---------------------------------------------------------------
 
-    async def markets(self, *, refresh: bool = False) -> Markets:
-        """Return the exchange's markets, read once and kept; several callers share one request."""
-        known = self._markets
+    async def markets(self, *, refresh: bool = False, turbo: bool = False) -> Markets:
+        """Return the markets of a venue, read once and kept; several callers share one request."""
+        known = self._markets.get(turbo)
         if known is None or refresh:
             async with self._reading_markets:
-                if self._markets is known:
-                    self._markets = await self.rest.markets()
+                if self._markets.get(turbo) is known:
+                    self._markets[turbo] = await self.rest.markets(turbo=turbo)
         else:
             await trio.lowlevel.checkpoint()
-        assert self._markets is not None
-        return self._markets
+        return self._markets[turbo]
 
-    async def market(self, name: str) -> Market:
+    async def market(self, name: str, *, turbo: bool = False) -> Market:
         """Return the market with this pair or id; an unknown one is looked for in a fresh list once."""
-        known = self._markets
-        markets = await self.markets()
+        known = self._markets.get(turbo)
+        markets = await self.markets(turbo=turbo)
         if markets is known and name not in markets:
-            markets = await self.markets(refresh=True)
+            markets = await self.markets(refresh=True, turbo=turbo)
         return markets.find(name)
 
     def desk(self, account: Id) -> Desk:

@@ -98,15 +98,12 @@ RANKS: Mapping[str, Ranks] = {
         carried="bid bid_volume ask ask_volume last open high low close previous_close base_volume "
         "quote_volume change average percentage timestamp",
     ),
-    "AccountAnswer": Ranks(if_sent="trade_account_id", carried="trade_account session"),
-    "TradeAccount": Ranks(
-        carried="nonce owner last_modification synced_with_network sync_state",
+    "AccountState": Ranks(
+        needed="trade_account_id",
+        carried="nonce owner last_modification synced_with_network sync_state session",
     ),
     "RegisteredSession": Ranks(needed="session_id expiry", if_sent="contract_ids"),
     "AccountCreated": Ranks(needed="trade_account_id", carried="nonce"),
-    "BalanceAnswer": Ranks(
-        needed="total_unlocked total_locked trading_account_balance", carried="order_books"
-    ),
     "AccountWindow": Ranks(needed="base", if_sent="slots", carried="nonce_session_id"),
     "WindowSlot": Ranks(needed="word_position bitmap"),
     "ActiveOrder": Ranks(needed="kind order_id", carried="triggers"),
