@@ -91,6 +91,7 @@ class Health:
 
 
 _ACCOUNT = ("trade_account_id", "trade_account", "session")
+"""The names in the answer; without a value under one of the first two there is no account."""
 
 
 def account_in(answer: Answer) -> dict[str, object] | None:
@@ -104,7 +105,7 @@ def account_in(answer: Answer) -> dict[str, object] | None:
     account = object_in(opened(answer.content))
     if account is None:
         raise fail("expected an object", answer.body)
-    if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT):
+    if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT[:2]):
         return None
     nested = account.get("trade_account")
     known = {} if nested is None else object_in(nested)

@@ -127,8 +127,11 @@ def decode_carefully(data: str | bytes) -> Frame:
         if is_yes(word):
             return _YES
     message = parse(data)
-    if isinstance(message, str) and is_yes(message):
-        return _YES
+    if isinstance(message, str):
+        if beat := _HEARTBEATS.get(message.strip().lower()):
+            return beat
+        if is_yes(message):
+            return _YES
     if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)
     try:
@@ -235,6 +238,24 @@ def _with_entries(
 # -- no data -----------------------------------------------------------------------------------------
 
 
+def _refuse_data(message: dict[str, object], data: str) -> None:
+    """Refuse a message of no known action that holds data all the same, or another message that does."""
+    for name, owner in _LIST_OWNERS.items():
+        if isinstance(message.get(name), (dict, list)) and message[name]:
+            raise _misplaced(name, owner, data)
+    if {"contract_id", "nonce"} <= message.keys():
+        raise _misplaced("nonce", "subscribe_nonce", data)
+    for name, value in message.items():
+        if is_object(value) and (inner := _known_action(value)) in _ROUTES:
+            raise _misplaced(f"a message in {name:.40}", inner or "", data)
+
+
+def _misplaced(what: str, action: str, data: str) -> DecodeError:
+    error = fail(f"{what} under an unknown action", data, "$.action")
+    error.action = action
+    return error
+
+
 def _without_data(route: _Route | None, action: str, message: dict[str, object], data: str) -> Frame:
     if beat := _HEARTBEATS.get(action.lower()):
         return beat
@@ -244,11 +265,7 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
             raise fail("missing", data, f"$.{route.names[0]}")
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
-        for name, owner in _LIST_OWNERS.items():
-            if isinstance(message.get(name), (dict, list)) and message[name]:
-                error = fail(f"{name} under an unknown action", data, "$.action")
-                error.action = owner
-                raise error
+        _refuse_data(message, data)
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True

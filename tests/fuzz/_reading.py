@@ -275,6 +275,9 @@ def read_frame(message: Any) -> Frame:
     turbo = message.get("turbo")
     foreign = turbo is True
     least = Sure.SURE if turbo is None or isinstance(turbo, bool) else Sure.OPEN
+    if kind is None and isinstance(action, str):
+        text = action.strip().lower()
+        kind, least = _ACTIONS.get(text) or _ACTIONS.get(f"subscribe_{text}"), Sure.OPEN
     market = None
     if kind in {"snapshot", "update", "view", "trades"}:
         found = identifier(message.get("market_id"))
