@@ -37,6 +37,8 @@ _LIVE = State.LIVE
 _TURN = 512
 """Messages that are taken before other tasks have their turn."""
 
+_WORDS = re.compile(r'\s*"?[^{}\[\]":\x00-\x1f\x7f\ufffd]{0,64}"?\s*')
+"""A few words, or one JSON value that is neither a list nor an object: no damaged message looks like this."""
 _ACTION_TEXT = re.compile(r'"action"\s*:\s*"(\w+)"')
 
 
@@ -159,9 +161,8 @@ class Port:
             self._take_error(extra.error)
         return crowded
 
-    def _route_data(self, slot: Slot, event: Event, received: AnyUpdate) -> bool:
+    def _route_data(self, slot: Slot, event: Event, update: AnyUpdate) -> bool:
         topic = self.slots.get(slot)
-        update: AnyUpdate | None = received
         if topic is None:
             self.unrouted += 1
             return False
@@ -169,10 +170,11 @@ class Port:
             # What comes before the request is read may be the rest of an older subscription, after which
             # something would be missing.
             early = not (topic.is_confirmed or topic.behaviour.starts_with_snapshot)
-            update = None if early else without_former(topic.key, update, set(former))
-            if update is None:
+            own = None if early else without_former(topic.key, update, set(former))
+            if own is None:
                 self.unrouted += 1
                 return False
+            update = own
         # What comes before the snapshot answers an older request of the same slot.
         if event is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
             # Nor does anything answer a request that has not gone out.
@@ -301,8 +303,8 @@ class Port:
 
         A frame that names its stream concerns that one, and one whose length was damaged may have swallowed
         others, which it names, too; a frame that is no JSON object at all can be no trade, order, balance
-        or nonce, but the books are not risked; anything else may be any. A depth view needs no mending: the
-        next one replaces it.
+        or nonce, but the books are not risked, unless it is a few words; anything else may be any. A depth
+        view needs no repair: the next one replaces it.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
         actions = set(_ACTION_TEXT.findall(text)) if problem.action is None else {problem.action}
@@ -311,7 +313,7 @@ class Port:
         elif text.lstrip()[:1] == "{":
             kinds = set(Kind)
         else:
-            kinds = {Kind.DEPTH}
+            kinds = set() if _WORDS.fullmatch(text) else {Kind.DEPTH}
         kinds.discard(Kind.DEPTH_VIEW)
         return [
             topic

@@ -4,14 +4,18 @@ The protocol has no request id, so an error belongs to whatever the server read 
 decides first. An error that repeats nothing is about the oldest request that the server has not confirmed; a
 request is confirmed once the heartbeat that follows it is answered, or once it is acknowledged.
 
-Some servers answer the text heartbeat itself with an error. So while a heartbeat is out, an error that
-repeats nothing and has no code of the subscriptions is *doubtful*. What follows settles it:
+Some servers answer the text heartbeat itself with an error, with or without a PONG. So while a heartbeat is
+out, an error that repeats nothing and has no code of the subscriptions is *doubtful*, until it is known how the
+server answers a heartbeat alone. To learn that, one more heartbeat, the *probe*, follows the first such error:
 
-- A PONG comes: the error was sent before it, so it is about a request before that heartbeat.
-- More doubtful errors come than heartbeats are out: the oldest of them is about a request.
-- Neither comes for a while: the error is the answer to the heartbeat, and confirms what came before it.
+- The probe is answered by PONG only: the errors before were refusals, in the order of sending.
+- An error comes with its PONG: so it does with every heartbeat, and only the errors beyond were refusals.
+- No PONG comes for a while: the errors are the answers, and confirm what came before each heartbeat. A PONG
+  that comes later shows that this was wrong; then the request is refused late.
+- More errors come than heartbeats are out: the oldest is a refusal, whatever the others are.
 
-A PONG that comes after all shows that the last of these was wrong; then the request is refused late.
+What was learned counts until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG, as
+the documentation says, an error before a PONG is a refusal at once.
 """
 
 from __future__ import annotations
@@ -48,13 +52,23 @@ class Refusals:
     def __init__(self, port: Port, host: Host) -> None:
         self._port = port
         self._host = host
+        self._forget()
+
+    def _forget(self) -> None:
+        # Errors since the last PONG; those before it that the probe will settle, and the heartbeats among them.
         self._doubtful: list[ErrorBody] = []
-        self._heartbeats_fail = False
+        self._suspects: list[ErrorBody] = []
+        self._heartbeats = 0
+        self._probe = 0
+        # How many errors come with a heartbeat alone, None if that is not known; and whether no PONG does.
+        self._expected: int | None = None
+        self._mute = False
         self._excused: tuple[int, ErrorBody] | None = None
 
     def reset(self) -> None:
         """Report what is still in doubt: the WebSocket is gone."""
-        doubtful, self._doubtful, self._excused = self._doubtful, [], None
+        doubtful = [*self._suspects, *self._doubtful]
+        self._forget()
         for error in doubtful:
             self._report(error)
 
@@ -65,25 +79,38 @@ class Refusals:
             self._report(error)
         elif action.lower() == "ping" and barriers.outstanding:
             self._excuse(error)
-        elif _is_named(error) or error.code in SUBSCRIPTION_CODES or not barriers.outstanding:
+        elif _is_certain(error) or not barriers.outstanding or self._expected == 0:
             self._decide(error)
-        elif self._heartbeats_fail and self._find(error, barriers.answered + 1) is None:
+        elif self._mute and self._find(error, barriers.answered + 1) is None:
             self._excuse(error)
         else:
             self._doubt(error)
 
     def before_answer(self, barrier: int) -> None:
-        """Settle what came before the answer to the heartbeat of this number."""
-        self._heartbeats_fail = False
+        """Settle what came before the PONG to the heartbeat of this number."""
         doubtful, self._doubtful = self._doubtful, []
-        for error in doubtful:
+        self._mute = False
+        if self._expected is None and self._probe > barrier:
+            self._suspects += doubtful
+            self._heartbeats += 1
+            return
+        if self._expected is None and self._probe:
+            known = len(self._suspects) - self._heartbeats * min(len(doubtful), 1)
+            suspects, self._suspects, self._probe = self._suspects, [], 0
+            for index, error in enumerate(suspects):
+                if index < known:
+                    self._decide(error, barrier - 1, confirmed=True)
+                else:
+                    self._report(error)
+        for error in doubtful[:-1]:
             self._decide(error, barrier)
+        self._expected = min(len(doubtful), 1)
 
     def surplus_answer(self) -> None:
         """Take back an excuse: the server does answer the heartbeat that an error was taken to answer."""
         if self._excused is not None:
             (barrier, error), self._excused = self._excused, None
-            self._heartbeats_fail = False
+            self._mute = False
             self._decide(error, barrier, confirmed=True)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -92,19 +119,25 @@ class Refusals:
         self._doubtful.append(error)
         if len(self._doubtful) > self._port.barriers.outstanding:
             self._decide(self._doubtful.pop(0))
+        if self._expected is None and not self._probe:
+            self._probe = self._port.heartbeat()
         self._host.call_later(self._host.options.confirm_timeout * DOUBT_SHARE, partial(self._lapse, error))
 
     def _lapse(self, error: ErrorBody) -> None:
-        """Take `error`, and those before it, for answers to heartbeats if they are in doubt still."""
+        """Settle `error`, and those before it, if they are in doubt still: no PONG came since."""
+        while any(each is error for each in self._suspects):
+            self._decide(self._suspects.pop(0), self._probe - 1, confirmed=True)
         while any(each is error for each in self._doubtful):
-            self._excuse(self._doubtful.pop(0))
+            first = not self._mute
+            self._mute, self._expected = True, 1
+            self._excuse(self._doubtful.pop(0), report=first)
 
-    def _excuse(self, error: ErrorBody) -> None:
+    def _excuse(self, error: ErrorBody, *, report: bool = False) -> None:
         """Take `error` for the answer to the oldest heartbeat without one."""
-        if not self._heartbeats_fail:
-            self._heartbeats_fail = True
+        if report:
             self._report(error)
-        self._excused = self._port.barriers.answered + 1, error
+        barrier = self._port.barriers.answered + 1
+        self._excused = None if self._find(error, barrier) is None else (barrier, error)
         self._port.answer()
 
     def _decide(self, error: ErrorBody, barrier: int | None = None, *, confirmed: bool = False) -> None:
@@ -138,7 +171,7 @@ class Refusals:
         ]
         if unread := [topic for topic in waiting if confirmed or not topic.is_confirmed]:
             return min(unread, key=_age)
-        if not (_is_named(error) or error.code in SUBSCRIPTION_CODES):
+        if not _is_certain(error):
             return None
         if len(waiting) == 1:
             return waiting[0]
@@ -161,8 +194,10 @@ class Refusals:
         self._host.emit(ServerMessage(time=self._host.now(), connection=number, code=code, message=message))
 
 
-def _is_named(error: ErrorBody) -> bool:
-    return error.market_id is not None or kind_of_action(error.action) is not None
+def _is_certain(error: ErrorBody) -> bool:
+    """Whether `error` is about a subscription, for what it repeats or for its code."""
+    named = error.market_id is not None or kind_of_action(error.action) is not None
+    return named or error.code in SUBSCRIPTION_CODES
 
 
 def _age(topic: Topic) -> float:

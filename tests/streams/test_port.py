@@ -168,7 +168,7 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
         json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
         '{"action": "subscribe_depth_update", "cha',
         '{"a": ',
-        "nonsense",
+        "[nonsense",
         b"\x00\xff",
         json.dumps({"action": "error", "resync_required": True}),
         json.dumps({"action": "error", "resync_required": True, "market_id": MARKET}),
@@ -273,7 +273,11 @@ NO_VIEW = {str(key) for key in ALL if key is not VIEW}
 @pytest.mark.parametrize(
     ("text", "touched"),
     [
-        ("nonsense", {DEPTH, OTHER_DEPTH}),
+        ("nonsense", set[TopicKey]()),
+        ('"some words"', set[TopicKey]()),
+        ("17", set[TopicKey]()),
+        ("nonsense: [", {DEPTH, OTHER_DEPTH}),
+        ("nonsense" * 9, {DEPTH, OTHER_DEPTH}),
         # One whose length was damaged has swallowed the two behind it.
         (
             b'{"action":"subscribe_trades"}\x81\x1d{"action":"subscribe_orders"}\x81\x06{"action":"unsubscribe',
@@ -699,12 +703,19 @@ def test_the_end_of_an_older_request_s_writing_is_not_that_of_the_present_one() 
 PARSE_ERROR = error(1002, "parse error")
 
 
+def answer(world: World, *texts: str) -> None:
+    """Answer each heartbeat that is out, and those that this causes, with these texts."""
+    while world.wire.unanswered_pings:
+        world.wire.unanswered_pings -= 1
+        world.receive(*texts)
+
+
 def test_errors_that_answer_the_heartbeat_confirm_quiet_streams() -> None:
     """A server without a text heartbeat answers PING with an error (seen: each one ended a quiet stream)."""
     world = World(stale_after=10**6)
     boxes = [world.mailbox(key) for key in (TRADES, ORDERS, NONCE)]
     world.up()
-    world.receive(PARSE_ERROR)
+    answer(world, PARSE_ERROR)
     assert not world.topic(TRADES).is_confirmed, "it may be about a request"
     world.host.advance(world.host.options.confirm_timeout)
     assert all(topic.is_confirmed for topic in world.hub.topics)
@@ -712,7 +723,7 @@ def test_errors_that_answer_the_heartbeat_confirm_quiet_streams() -> None:
         beat = world.port.heartbeat()
         world.pump()
         world.host.advance(1)
-        world.receive(PARSE_ERROR)
+        answer(world, PARSE_ERROR)
         assert world.port.has_answered(beat)
         world.host.advance(19)
     assert not any(box.ended for box in boxes)
@@ -721,21 +732,72 @@ def test_errors_that_answer_the_heartbeat_confirm_quiet_streams() -> None:
     assert len(world.host.told(ServerMessage)) == 1, "each further one says the same"
 
 
-def test_an_error_before_the_answer_to_the_heartbeat_is_a_refusal_at_once() -> None:
+def test_errors_that_come_with_the_answer_to_the_heartbeat_refuse_nobody() -> None:
     world = World()
     boxes = [world.mailbox(key) for key in (TRADES, ORDERS)]
     world.up()
-    world.receive(error(1001, "invalid"), "PONG")
+    for _ in range(3):
+        answer(world, PARSE_ERROR, "PONG")
+        world.port.heartbeat()
+        world.pump()
+    assert refused(world) == []
+    assert not any(box.ended for box in boxes)
+    assert all(topic.is_confirmed for topic in world.hub.topics)
+    world.mailbox(BALANCES)
+    world.pump()
+    answer(world, PARSE_ERROR, "PONG")
+    assert refused(world) == []
+    world.mailbox(NONCE)
+    world.pump()
+    world.receive(error(1001, "invalid"))
+    answer(world, PARSE_ERROR, "PONG")
+    assert refused(world) == [str(NONCE)], "one error more than a heartbeat alone brings"
+
+
+def test_an_error_that_no_heartbeat_alone_brings_is_a_refusal() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS)]
+    world.up()
+    world.receive(error(1001, "invalid"))
+    answer(world, "PONG")
     assert refused(world) == [str(TRADES)]
     assert world.topic(ORDERS).is_confirmed
     assert [box.ended for box in boxes] == [True, False]
+    world.mailbox(NONCE)
+    world.pump()
+    world.receive(error(1001, "invalid"))
+    assert refused(world) == [str(TRADES), str(NONCE)], "known by now, it needs no second heartbeat"
 
 
-def test_an_error_of_the_subscriptions_is_a_refusal_whatever_the_heartbeat_is_answered_with() -> None:
+def test_of_several_errors_before_an_answer_each_refuses_one() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS, NONCE)]
+    world.up()
+    world.port.receive([PARSE_ERROR, PARSE_ERROR])
+    assert refused(world) == [str(TRADES)], "only one heartbeat is out"
+    world.pump()
+    world.port.receive([PARSE_ERROR])
+    answer(world, "PONG")
+    assert refused(world) == [str(TRADES), str(ORDERS), str(NONCE)]
+    assert all(box.ended for box in boxes)
+
+
+def test_a_heartbeat_alone_that_is_not_answered_settles_in_the_order_of_sending() -> None:
     world = World()
     world.mailbox(TRADES)
     world.up()
-    world.receive(error(6001))
+    world.receive(PARSE_ERROR, "PONG")
+    assert refused(world) == []
+    world.host.advance(world.host.options.confirm_timeout)
+    assert refused(world) == [str(TRADES)]
+
+
+@pytest.mark.parametrize("code", [6000, 6001, 6002])
+def test_an_error_of_the_subscriptions_is_a_refusal_whatever_answers_the_heartbeat(code: int) -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive(error(code))
     assert refused(world) == [str(TRADES)]
 
 
@@ -744,7 +806,8 @@ def test_more_errors_than_heartbeats_are_refusals() -> None:
     for key in (TRADES, ORDERS):
         world.mailbox(key)
     world.up()
-    world.receive(PARSE_ERROR, PARSE_ERROR)
+    world.receive(PARSE_ERROR)
+    answer(world, PARSE_ERROR)
     assert refused(world) == [str(TRADES)]
     world.host.advance(world.host.options.confirm_timeout)
     assert world.topic(ORDERS).is_confirmed
@@ -752,19 +815,19 @@ def test_more_errors_than_heartbeats_are_refusals() -> None:
     world.pump()
     world.receive(PARSE_ERROR)
     assert not world.topic(BALANCES).is_confirmed, "known as it is, the heartbeat is not alone in question"
-    world.receive(PARSE_ERROR)
+    answer(world, PARSE_ERROR)
     assert refused(world) == [str(TRADES), str(BALANCES)]
 
 
 def test_a_heartbeat_that_is_answered_after_all_takes_its_excuse_back() -> None:
-    """A wire that stalls between an error and the PONG behind it must not leave a silent stream."""
+    """A wire that stalls between an error and the PONG after it must not leave a silent stream."""
     world = World()
     box = world.mailbox(TRADES)
     world.up()
     world.receive(PARSE_ERROR)
     world.host.advance(world.host.options.confirm_timeout - 1)
     assert world.topic(TRADES).is_confirmed
-    world.receive("PONG")
+    answer(world, "PONG")
     assert refused(world) == [str(TRADES)]
     assert isinstance(box.failure(), SubscriptionRejected)
     assert world.wire.actions[-1] == "unsubscribe_trades"
