@@ -90,7 +90,7 @@ class Health:
     status: str
 
 
-_ACCOUNT = ("trade_account_id", "trade_account", "session")
+_ACCOUNT = ("trade_account_id", "trade_account")
 
 
 def account_in(answer: Answer) -> dict[str, object] | None:

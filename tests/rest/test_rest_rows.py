@@ -356,7 +356,8 @@ async def test_any_state_of_synchronisation(ask: Any, sync_state: Any) -> None:
 async def test_no_account_is_said_and_not_guessed(ask: Any) -> None:
     nobody = {"trade_account_id": None, "trade_account": None, "session": None}
     assert await ask(lambda rest: rest.account(ACCOUNT.id), nobody) is None
-    assert await ask(lambda rest: rest.account(ACCOUNT.id), {"trade_account_id": None}) is None
+    for sure in ({"trade_account_id": None}, {**nobody, "session": 7}, {"data": nobody}):
+        assert await ask(lambda rest: rest.account(ACCOUNT.id), sure) is None
     for odd in (
         {},
         None,
