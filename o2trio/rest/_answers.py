@@ -90,8 +90,7 @@ class Health:
     status: str
 
 
-_ACCOUNT = ("trade_account_id", "trade_account", "session")
-"""The names in the answer; without a value under one of the first two there is no account."""
+_ACCOUNT = ("trade_account_id", "trade_account")
 
 
 def account_in(answer: Answer) -> dict[str, object] | None:
@@ -105,7 +104,7 @@ def account_in(answer: Answer) -> dict[str, object] | None:
     account = object_in(opened(answer.content))
     if account is None:
         raise fail("expected an object", answer.body)
-    if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT[:2]):
+    if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT):
         return None
     nested = account.get("trade_account")
     known = {} if nested is None else object_in(nested)

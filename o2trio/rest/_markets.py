@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import attrs
 
-from .._errors import DecodeError
 from ..models import (
     Bar,
     DepthChanges,
@@ -112,8 +111,6 @@ class MarketReads(AggregatedReads):
         found = await self.get_json(
             "/v1/depth", {"market_id": market_id, **query}, Snapshot, depth_of(market_id), turbo=turbo
         )
-        if found.market_id != market_id:
-            raise DecodeError(f"expected the book of {market_id}", path="$.market_id", frame=found.market_id)
         bids = sorted(found.view.bids, key=lambda level: -level.price)[:limit]
         asks = sorted(found.view.asks, key=lambda level: level.price)[:limit]
         return attrs.evolve(
