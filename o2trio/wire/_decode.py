@@ -145,7 +145,7 @@ def decode_carefully(data: str | bytes) -> Frame:
 def _known_action(message: dict[str, object]) -> str | None:
     """Return the action of a message as it is usually spelled."""
     action = action_of(message)
-    return action if action is None else _ACTIONS.get(action.lower(), action)
+    return action if action is None else _ACTIONS.get(action.strip().lower(), action)
 
 
 def _interpret(message: dict[str, object], data: str) -> Frame:
@@ -241,8 +241,11 @@ def _with_entries(
 def _refuse_data(message: dict[str, object], data: str) -> None:
     """Refuse a message of no known action that holds data all the same, or another message that does."""
     for name, owner in _LIST_OWNERS.items():
-        if isinstance(message.get(name), (dict, list)) and message[name]:
-            raise _misplaced(name, owner, data)
+        value = message.get(name)
+        if isinstance(value, (dict, list)) and value:
+            # A book may lie under the name of orders.
+            is_book = name == "orders" and is_object(value) and "order_id" not in value
+            raise _misplaced(name, "subscribe_depth" if is_book else owner, data)
     if {"contract_id", "nonce"} <= message.keys():
         raise _misplaced("nonce", "subscribe_nonce", data)
     for name, value in message.items():

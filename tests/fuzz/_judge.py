@@ -74,6 +74,8 @@ def check_innocents(played: Played) -> Iterator[str]:
     """A message that names its stream breaks no other; one that names none may."""
     changed = _changed(played)
     for sent in changed:
+        if sent.meant is None:
+            return
         whole = isinstance(sent.message, dict) and sent.message.get("action") == sent.meant.get("action")
         if not whole:
             return
@@ -244,7 +246,7 @@ def check_marks_are_told(played: Played) -> Iterator[str]:
     if marks and not any(isinstance(event, EntryNotUnderstood) for event in played.events):
         yield "an entry was not understood, and no event says so"
     for sent in _changed(played):
-        if sent.frame.sure or sent.frame.foreign or sent.frame.refuses:
+        if sent.frame.sure or sent.frame.foreign or sent.frame.refuses or sent.is_hollow or sent.meant is None:
             continue
         if not any(isinstance(event, (FrameIgnored, TopicBroken, EntryNotUnderstood)) for event in played.events):
             yield "nothing says that a message could not be read"

@@ -284,7 +284,7 @@ async def _play(case: Case, played: Played) -> None:
             await trio.sleep(QUIET)
             if not case.at_once:
                 for meant, message in case.messages:
-                    if meant is not None:
+                    if meant is not None or read_frame(message).kind is not None:
                         truth.send(meant, message.get("binary", message) if isinstance(message, dict) else message)
                     await server.socket.send(spelled(message) if isinstance(message, (dict, str)) else json.dumps(message))
             await news()

@@ -54,10 +54,8 @@ def number(bits: int, *, signed: bool = False) -> Callable[[Any], Value]:
 
     def read(raw: Any) -> Value:
         found = _integer(raw)
-        if found.sure and not (-(2**bits) < found.value < 2**bits and (signed or found.value >= 0)):
-            # A number that is right for the field but not for the chain may be taken or not.
-            return Value(Sure.OPEN, found.value) if 0 <= found.value < 2**256 else NOTHING
-        return found
+        in_range = found.sure and -(2**bits) < found.value < 2**bits and (signed or found.value >= 0)
+        return found if in_range else NOTHING
 
     return read
 
@@ -277,7 +275,8 @@ def read_frame(message: Any) -> Frame:
     least = Sure.SURE if turbo is None or isinstance(turbo, bool) else Sure.OPEN
     if kind is None and isinstance(action, str):
         text = action.strip().lower()
-        kind, least = _ACTIONS.get(text) or _ACTIONS.get(f"subscribe_{text}"), Sure.OPEN
+        names = (text, f"subscribe_{text}", f"{text}s", f"subscribe_{text}s")
+        kind, least = next((_ACTIONS[name] for name in names if name in _ACTIONS), None), Sure.OPEN
     market = None
     if kind in {"snapshot", "update", "view", "trades"}:
         found = identifier(message.get("market_id"))

@@ -44,7 +44,10 @@ class Sent:
     def is_hollow(self) -> bool:
         """Whether nothing is left in it that could show what it was meant to be."""
         text = json.dumps(self.message)
-        return not any(f'"{name}"' in text for name in _CONTENT)
+        if isinstance(self.message, dict) and self.message.keys() <= {"action", "market_id"}:
+            # An acknowledgement looks the same; only a change is never acknowledged.
+            return self.frame.kind not in {"update", None} or not self.message
+        return "subscribe_" not in text and not any(f'"{name}"' in text for name in _CONTENT)
 
     @property
     def kind(self) -> str | None:
@@ -82,7 +85,9 @@ class Truth:
         """Let a message be sent; return it as it is remembered."""
         sent = Sent(meant, message, read_frame(message))
         self.sent.append(sent)
-        if sent.frame.foreign:
+        if sent.frame.foreign or sent.is_hollow:
+            return sent
+        if meant is None and not sent.frame.sure:
             return sent
         frame = sent.frame if sent.frame.sure else read_frame(meant)
         if frame.kind in {"snapshot", "update", "view"}:
