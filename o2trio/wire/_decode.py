@@ -90,7 +90,7 @@ _ACTIONS: Mapping[str, str] = {
 }
 """Every spelling of an action, and how it is usually spelled."""
 
-_LIST_OWNERS = {
+_OWNERS = {
     name: action
     for action, route in _ROUTES.items()
     if route.kind is not FrameKind.NONCE
@@ -240,7 +240,7 @@ def _with_entries(
 
 def _refuse_data(message: dict[str, object], data: str) -> None:
     """Refuse a message of no known action that holds data all the same, or another message that does."""
-    for name, owner in _LIST_OWNERS.items():
+    for name, owner in _OWNERS.items():
         value = message.get(name)
         if isinstance(value, (dict, list)) and value:
             # A book may lie under the name of orders.
@@ -268,7 +268,9 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
             raise fail("missing", data, f"$.{route.names[0]}")
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
-        _refuse_data(message, data)
+        # What has an action that nobody asked for is not for us; without an action it may be for anybody.
+        if not action:
+            _refuse_data(message, data)
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True

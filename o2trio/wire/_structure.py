@@ -189,6 +189,4 @@ def _follow(note: AttributeValidationNote | IterableValidationNote, value: objec
         return f".{name}", found.get(name)
     if isinstance(note.index, str):
         return f"[{show(note.index)}]", cast("dict[str, object]", value)[note.index]
-    if isinstance(value, list):
-        return f"[{note.index}]", cast("list[object]", value)[note.index]
-    return "", value  # the only entry of a list, sent without the list
+    return f"[{note.index}]", cast("list[object]", value)[note.index]

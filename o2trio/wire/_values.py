@@ -282,9 +282,8 @@ _DEEPEST = 64
 def keep(value: object, depth: int = 0) -> object:
     """Return any JSON, immutable at every depth; what is nested beyond all measure is cut off there."""
     if is_object(value):
-        if depth >= _DEEPEST:
-            return MappingProxyType({})
-        return MappingProxyType({key: keep(entry, depth + 1) for key, entry in value.items()})
+        inside = value if depth < _DEEPEST else dict[str, object]()
+        return MappingProxyType({key: keep(entry, depth + 1) for key, entry in inside.items()})
     if is_list(value):
         return tuple([keep(entry, depth + 1) for entry in value]) if depth < _DEEPEST else ()
     return value

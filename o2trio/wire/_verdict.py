@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import cast
 
 from ..models import Id
 from ._frames import ErrorBody
@@ -81,7 +80,7 @@ def venue_of(message: object) -> bool | None:
 def refusal_of(message: Mapping[str, object]) -> ErrorBody | None:
     """Return the refusal that a message is, or is too; None if it does not say no."""
     error = message.get("error")
-    inner = cast("Mapping[str, object]", error) if is_object(error) else {}
+    inner: Mapping[str, object] = error if is_object(error) else {}
     codes = [code for code in (_code(message.get("code")), _code(inner.get("code"))) if code is not None]
     code = next((code for code in codes if code not in _HARMLESS), None)
     says_no = (

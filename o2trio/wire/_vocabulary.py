@@ -122,8 +122,8 @@ _SPECIAL_FIELDS: Mapping[type, Mapping[str, Hook]] = {
 }
 """The same for single classes."""
 
-SINGLE = frozenset({"trade", "fill", "order"})
-"""Wire names of a list that may also hold its only entry without the list."""
+SINGLE = frozenset({"fill"})
+"""Wire names under which a list may come as its only entry, without the list."""
 
 
 def _with_a_side(value: object) -> object:

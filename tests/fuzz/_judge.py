@@ -64,7 +64,7 @@ def check_ended(played: Played) -> Iterator[str]:
     for name, reason in played.ended.items():
         if name == "depth" and first is not None and not first.is_plain:
             refused = first.frame.refuses and "SubscriptionRejected" in reason
-            # Who says nothing that can be known as a snapshot gives none in time.
+            # A server that says nothing that can be known as a snapshot gives none in time.
             if refused or (first.frame.kind is None and "SubscriptionTimeout" in reason):
                 continue
         yield f"{name} ended: {reason}"

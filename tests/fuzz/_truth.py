@@ -42,8 +42,12 @@ class Sent:
 
     @property
     def is_hollow(self) -> bool:
-        """Whether nothing is left in it that could show what it was meant to be."""
+        """Whether it may be nothing, or somebody else's: nothing shows what it was meant to be."""
         text = json.dumps(self.message)
+        if isinstance(self.message, dict) and self.frame.kind is None:
+            action = self.message.get("action")
+            if isinstance(action, str) and action.strip():
+                return True  # an action that nobody here asked for
         if isinstance(self.message, dict) and self.message.keys() <= {"action", "market_id"}:
             # An acknowledgement looks the same; only a change is never acknowledged.
             return self.frame.kind not in {"update", None} or not self.message

@@ -81,6 +81,7 @@ def test_sample(group: str, entry: dict[str, Any]) -> None:
     frame = decode(text_of(entry))
     if expect.get("venue") == "turbo":
         assert frame.extra == Extra(turbo=True)
+        assert isinstance(frame.body, m.DepthUpdate)
         assert frame.body.changes.bids
         return
     assert frame.kind is KINDS[group]

@@ -252,19 +252,26 @@ def test_a_broken_frame_names_its_streams(
         assert caught.value.problem == "missing"
 
 
+@attrs.frozen
+class Named:
+    levels: Mapping[str, m.Level]
+    keyed: Mapping[m.Id, m.Level]
+
+
 def test_paths_through_lists_and_mappings() -> None:
     with pytest.raises(DecodeError) as caught:
         structure_json(json.dumps([TRADE, {**TRADE, "price": "-1"}]), tuple[m.Trade, ...])
     assert caught.value.path == "$[1].price"
+    for value, path in (
+        ({"a": {"price": 1, "quantity": "x"}}, "$['a'].quantity"),
+        ({"x" * 9000: {}}, f"$[{'x' * 40!r}].price"),
+    ):
+        with pytest.raises(DecodeError) as caught:
+            structure_json(json.dumps({"levels": value, "keyed": {}}), Named)
+        assert caught.value.path == "$.levels" + path[1:]
     with pytest.raises(DecodeError) as caught:
-        structure_json('{"a": {"price": 1, "quantity": "x"}}', Mapping[str, m.Level])
-    assert caught.value.path == "$['a'].quantity"
-    with pytest.raises(DecodeError) as caught:
-        structure_json(json.dumps({"x" * 9000: {}}), Mapping[str, m.Level])
-    assert len(caught.value.path) < 100
-    with pytest.raises(DecodeError) as caught:
-        structure_json('{"a": {}}', Mapping[m.Id, m.Level])
-    assert caught.value.path == "$['a']"
+        structure_json('{"levels": {}, "keyed": {"a": {}}}', Named)
+    assert caught.value.path == "$.keyed['a']"
     with pytest.raises(DecodeError) as caught:
         decode(json.dumps(frame("depth", market_id=MARKET, orders={"sells": [{"price": "1"}]})))
     assert (caught.value.path, caught.value.problem) == ("$.orders.sells[0].quantity", "missing")

@@ -227,9 +227,10 @@ YES: list[dict[str, Any]] = [
     *({"type": "subscribed"}, {"event": "subscribed"}, {"message": "Subscribed"}, {"code": "ok"}),
     *({"success": True}, {"result": None, "id": 1}, {"result": [], "error": None}, {"result": "ok"}),
 ]
+EMPTY: tuple[Any, ...] = (False, None, "", 0, {}, [])
 HARMLESS: list[dict[str, Any]] = [
     *YES,
-    *({"error": value} for value in (False, None, "", 0, {}, [])),
+    *({"error": value} for value in EMPTY),
     *({"code": None}, {"code": True}, {"code": 1.5}, {"code": "E1"}, {"code": "1" * 30}, {"code": "\u0661"}),
     *({"success": "no"}, {"status": "fine"}, {"message": "no"}, {"detail": "error"}),
 ]
@@ -327,11 +328,12 @@ LOST: list[tuple[dict[str, Any], str]] = [
     ({"action": "subscribe_trades", "data": [TRADE]}, "subscribe_trades"),
     ({"action": "subscribe_trades", "result": {"data": [TRADE]}, "status": "ok"}, "subscribe_trades"),
     ({"action": "subscribe_depth", **SNAPSHOT["view"], "view": None}, "subscribe_depth"),
-    # It is there under an action that nobody knows, or under none.
-    ({**CHANGE, "action": "depth_difference"}, "subscribe_depth_update"),
+    # It is there without an action.
+    ({**CHANGE, "action": {}}, "subscribe_depth_update"),
     ({**TRADES, "action": None}, "subscribe_trades"),
     ({**TRADES, "action": 5}, "subscribe_trades"),
-    ({"action": "news", "balance": [{}]}, "subscribe_balances"),
+    ({"balance": [{}]}, "subscribe_balances"),
+    ({**SNAPSHOT, "action": None}, "subscribe_depth"),
 ]
 
 
@@ -363,6 +365,17 @@ def test_an_action_in_another_spelling_is_that_action(
     typed = {**message, "type": alias}
     del typed["action"]
     assert read(typed) == read(message)
+
+
+@pytest.mark.parametrize("data", [SNAPSHOT, CHANGE, TRADES, ORDERS])
+def test_data_under_the_action_of_somebody_else_is_not_data(read: Read, data: Any) -> None:
+    frame = read({**data, "action": "subscribe_dreams"})
+    assert (frame.kind, frame.body, frame.extra) == (
+        FrameKind.UNKNOWN,
+        None,
+        Extra(action="subscribe_dreams"),
+    )
+    is_acknowledgement(read({**data, "action": "unsubscribe_depth"}))
 
 
 def test_binary_frames_that_are_not_text_are_broken(read: Read) -> None:
@@ -505,6 +518,11 @@ def test_a_complete_order_with_a_trigger_is_a_trigger_order(read: Read, mark: di
     assert rows.not_understood[0].problem == "expected an order, not a trigger order at $"
 
 
+def test_a_trigger_order_is_an_object() -> None:
+    with pytest.raises(DecodeError, match="expected an object, not 5"):
+        structure_json("5", m.TriggerOrder)
+
+
 def test_an_order_that_says_so_is_an_order(read: Read) -> None:
     (order,) = body(read({**ORDERS, "orders": [{**PLAIN_ORDER, "kind": "order", "triggers": []}]})).orders
     assert order.order_id == OTHER
@@ -616,7 +634,8 @@ def test_one_odd_entry_of_a_nested_list_costs_itself(read: Read, name: str) -> N
 
 
 def test_odd_fields_are_named_once_for_each_shape(read: Read) -> None:
-    entries = [{**TRADE, "maker_fee": fee, "taker": 5} for fee in ("free", "none", [], {}, 1.5, True)]
+    fees: tuple[Any, ...] = ("free", "none", [], {}, 1.5, True)
+    entries = [{**TRADE, "maker_fee": fee, "taker": 5} for fee in fees]
     frame = read({**TRADES, "trades": entries, "seen_timestamp": "now"})
     assert frame.extra is not None
     assert [odd.shape for odd in frame.extra.odd] == [
