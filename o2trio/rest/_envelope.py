@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import reduce
 from itertools import islice
-from operator import or_
-from typing import cast
 
 import attrs
+
+from ..wire._values import is_list, is_object
 
 __all__ = ["Envelope", "envelope_of", "layers", "object_in", "opened", "words_in"]
 
@@ -90,12 +89,12 @@ def opened(content: object) -> object:
     inner = object_in(found[-1])
     if inner is None or len(found) == 1:
         return found[-1]
-    return reduce(or_, layers(content))
+    return {name: value for layer in layers(content) for name, value in layer.items()}
 
 
 def object_in(value: object) -> dict[str, object] | None:
     """Return `value` if it is a JSON object."""
-    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ def _explanations(value: object, deepest: int = _DEEPEST) -> Iterator[dict[str, 
 
 def _entries(value: object) -> list[object]:
     """Return the first entries of a list; anything else is the one entry."""
-    return cast("list[object]", value)[:_MOST_WORDS] if isinstance(value, list) else [value]
+    return value[:_MOST_WORDS] if is_list(value) else [value]
 
 
 def _refuses(layer: dict[str, object]) -> bool:
@@ -168,7 +167,7 @@ def _texts(value: object, deepest: int = _DEEPEST) -> Iterator[str]:
     if isinstance(value, str):
         if value:
             yield value
-    elif deepest and isinstance(value, (dict, list)):
-        entries = cast("dict[str, object]", value).values() if isinstance(value, dict) else value
-        for entry in cast("list[object]", list(entries)):
+    elif deepest:
+        entries = value.values() if is_object(value) else value if is_list(value) else ()
+        for entry in entries:
             yield from _texts(entry, deepest - 1)

@@ -19,21 +19,21 @@ import httpx2
 import trio
 
 from .._api_errors import RateLimitExceeded
-from .._errors import ApiError, MessageTooBig, RequestFailed, WrongVenue
+from .._errors import ApiError, MessageTooBig, RequestFailed
 from .._network import NetworkConfig, Options
 from .._version import USER_AGENT
 from ..models import NotUnderstood, Rows
 from ..transport._backoff import backoff_delays
 from ..transport._faults import is_transient_status
 from ..wire import OddField, odd_fields
-from ..wire._structure import fail, structure, structure_rows
+from ..wire._structure import structure, structure_rows
 from ._answers import Answer, find_error, redirect_target
 from ._arguments import venue_query
 from ._envelope import opened
 from ._limits import RATES, Group, Limiter, Rate, read_group
 from ._shapes import Shape, as_is
 from ._transport import DialerTransport
-from ._venue import check_venue, of_venue
+from ._venue import check_one, check_venue, of_venue
 
 __all__ = ["MAX_REDIRECTS", "READ_ATTEMPTS", "HttpClient", "Query"]
 
@@ -45,7 +45,6 @@ READ_ATTEMPTS = 3
 """How often a read is tried in all."""
 MAX_REDIRECTS = 5
 """How many redirects one attempt follows."""
-
 
 _log = logging.getLogger("o2trio")
 
@@ -142,11 +141,7 @@ class HttpClient:
     def _one(self, answer: Answer, kind: type[T], value: object, *, turbo: bool | None = None) -> T:
         """Return the `value` that `answer` holds as a model."""
         if turbo is not None:
-            entry = [value]
-            unmarked = check_venue(answer.content, entry, answer.body, turbo=turbo)
-            foreign = of_venue(Rows(entry), entry, turbo=turbo, unmarked=unmarked).not_understood
-            if foreign:
-                raise WrongVenue(foreign[0].problem, path="$", frame=fail("", answer.body).frame)
+            check_one(answer.content, value, answer.body, turbo=turbo)
         model = structure(value, kind, answer.body)
         self._report_odd((model,))
         return model

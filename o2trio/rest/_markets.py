@@ -22,6 +22,7 @@ from ..models import (
 )
 from ..wire import Snapshot
 from ..wire._structure import fail
+from ..wire._values import is_list
 from ._aggregated import AggregatedReads
 from ._answers import Anything, Health
 from ._arguments import bars_query, check_id, depth_query, venue_query
@@ -53,10 +54,10 @@ class MarketReads(AggregatedReads):
         """
         answer = await self._read("/v1/markets", venue_query({}, turbo=turbo))
         content = markets_of(opened(answer.content))
-        listed = content.pop("markets", None)
-        if not isinstance(listed, list):
+        entries = content.pop("markets", None)
+        if not is_list(entries):
             raise fail("expected a list of markets", answer.body, "$.markets")
-        rows = self._rows(answer, Market, listed, turbo=turbo)
+        rows = self._rows(answer, Market, entries, turbo=turbo)
         found = self._one(answer, Markets, {**content, "markets": []})
         return attrs.evolve(found, markets=tuple(rows), unreadable=rows.not_understood)
 
@@ -86,7 +87,7 @@ class MarketReads(AggregatedReads):
         market_id = await market_id_of(market)
         answer = await self._read(path, venue_query({"market_id": market_id}, turbo=turbo))
         entries = listed(opened(answer.content))
-        if not isinstance(entries, list):
+        if not is_list(entries):
             raise fail("expected an object, or a list of one", answer.body)
         entries = [entry for entry in entries if says_venue(entry, turbo=turbo) is not False] or entries
         entry = entry_about(market_id, entries)

@@ -16,7 +16,7 @@ from ..wire._structure import fail, not_understood
 from ..wire._verdict import venue_of
 from ._envelope import layers
 
-__all__ = ["check_venue", "of_venue", "says_venue"]
+__all__ = ["check_one", "check_venue", "of_venue", "says_venue"]
 
 T = TypeVar("T")
 
@@ -40,12 +40,19 @@ def check_venue(content: object, entries: Sequence[object], body: bytes, *, turb
     """
     said = [says_venue(layer, turbo=turbo) for layer in layers(content)]
     if False in said:
-        raise _wrong(body, f"expected an answer about the {_NAMES[turbo]} venue, not about the other one")
+        raise _wrong(body, turbo)
     if not turbo or True in said:
         return True
     if entries and not any(says_venue(entry, turbo=turbo) for entry in entries):
-        raise _wrong(body, "nothing in the answer says that it is about the Turbo venue")
+        raise _wrong(body, turbo, "nothing in the answer says that it is about the Turbo venue")
     return False
+
+
+def check_one(content: object, entry: object, body: bytes, *, turbo: bool) -> None:
+    """Refuse an answer of one `entry` that is about the other venue, as :func:`check_venue` does."""
+    unmarked, said = check_venue(content, [entry], body, turbo=turbo), says_venue(entry, turbo=turbo)
+    if not (unmarked if said is None else said):
+        raise _wrong(body, turbo)
 
 
 def of_venue(rows: Rows[T], entries: Sequence[object], *, turbo: bool, unmarked: bool) -> Rows[T]:
@@ -88,6 +95,6 @@ def _foreign(index: int, entry: object, turbo: bool) -> NotUnderstood:
     return not_understood(index, entry, f"it is not marked as one of the {_NAMES[turbo]} venue at $.turbo")
 
 
-def _wrong(body: bytes, problem: str) -> WrongVenue:
-    shown = fail(problem, body)
-    return WrongVenue(problem, path="$.turbo", frame=shown.frame)
+def _wrong(body: bytes, turbo: bool, problem: str = "") -> WrongVenue:
+    problem = problem or f"expected an answer about the {_NAMES[turbo]} venue, not about the other one"
+    return WrongVenue(problem, path="$.turbo", frame=fail(problem, body).frame)

@@ -279,7 +279,7 @@ class Flavour:
             "taker_fee": str(market.taker_fee),
             "min_order": str(market.min_order),
             "dust": str(market.dust),
-            "price_window": market.price_window,
+            "price_window": msgspec.Raw(f"{Decimal(market.price_window):f}".encode()),
             "base": self._asset(market.base),
             "quote": self._asset(market.quote),
         }

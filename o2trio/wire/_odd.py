@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import cast
 
 import attrs
@@ -48,7 +49,7 @@ def _odd_models(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
         for entry in cast("Mapping[str, object]", value).values():
             yield from _odd_models(entry)
     else:
-        names = _parts(type(value))
+        names = _parts(type(value))  # type: ignore[arg-type]  # a class can be hashed
         if "unread" in names and (unread := cast("Mapping[str, object]", getattr(value, "unread"))):  # noqa: B009
             yield value, unread
         for name in names:
@@ -56,6 +57,7 @@ def _odd_models(value: object) -> Iterator[tuple[object, Mapping[str, object]]]:
                 yield from _odd_models(getattr(value, name))
 
 
+@cache
 def _parts(kind: type[object]) -> tuple[str, ...]:
     """Return the fields of a class in which something may be unread."""
     # Levels are the bulk of all objects, and are read whole or not at all.
