@@ -59,7 +59,7 @@ class _History:
 
 
 async def _read_history(
-    rest: RestClient, market_id: Id, resolution: Resolution, since: int | None
+    rest: RestClient, market_id: Id, resolution: Resolution, since: int | None, *, turbo: bool
 ) -> _History:
     """Read what the bars from `since` on are made of; by default only the latest bar.
 
@@ -68,7 +68,7 @@ async def _read_history(
     """
     trades: list[Trade] = []
     seam = 0
-    async for trade in rest.iter_trades(market_id, Direction.DESCENDING):
+    async for trade in rest.iter_trades(market_id, Direction.DESCENDING, turbo=turbo):
         moment = trade.milliseconds
         if moment is None:
             continue
@@ -78,7 +78,7 @@ async def _read_history(
         if moment < seam:
             break
         trades.append(trade)
-    bars = [] if since is None else await _read_bricks(rest, market_id, resolution, since, seam)
+    bars = [] if since is None else await _read_bricks(rest, market_id, resolution, since, seam, turbo=turbo)
     return _History(tuple(bars), seam, tuple(reversed(trades)))
 
 
@@ -89,7 +89,7 @@ def _seam(resolution: Resolution, since: int, settled: int) -> int:
 
 
 async def _read_bricks(
-    rest: RestClient, market_id: Id, resolution: Resolution, since: int, seam: int
+    rest: RestClient, market_id: Id, resolution: Resolution, since: int, seam: int, *, turbo: bool
 ) -> list[Bar]:
     """Read bars that cover the time from `since` to `seam`, each of them within one bar of `resolution`."""
     bars: list[Bar] = []
@@ -97,7 +97,7 @@ async def _read_bricks(
         span = brick.milliseconds
         while span <= resolution.milliseconds and since < seam - seam % span:
             end = min(seam - seam % span, since + MAX_BARS * span)
-            read = await rest.bars(market_id, brick, start=since, end=end)
+            read = await rest.bars(market_id, brick, start=since, end=end, turbo=turbo)
             # Whether the end is included differs from server to server.
             bars += (bar for bar in read if since <= bar.timestamp < end)
             since = end
@@ -119,12 +119,15 @@ class BarStream(DerivedStream[BarUpdate]):
         runtime: Runtime,
         market: str | Market,
         resolution: Resolution | str,
+        *,
+        turbo: bool = False,
     ) -> None:
         super().__init__()
         self._resolution = resolution_of(resolution)
         self._subscribe = subscribe
         self._runtime = runtime
         self._market = market
+        self._turbo = turbo
         self._market_id: Id | None = None
         self._trades: Subscription[TradeUpdate] | None = None
         # The update at hand: it stays here until all that follows from it can be told at once.
@@ -141,9 +144,11 @@ class BarStream(DerivedStream[BarUpdate]):
         self._trades = self._subscribe()
         await self._trades.__aenter__()
         market = self._market
-        found = market if isinstance(market, Market) else await self._runtime.market(market)
+        found = (
+            market if isinstance(market, Market) else await self._runtime.market(market, turbo=self._turbo)
+        )
         self._market_id = found.market_id
-        history = await _read_history(self._runtime.rest, found.market_id, self._resolution, None)
+        history = await self._read_history(None)
         parts = self._load(history)
         self._tell(self._builder.add(parts), Origin.SNAPSHOT, epoch=0)
 
@@ -184,6 +189,11 @@ class BarStream(DerivedStream[BarUpdate]):
 
     # -- history --------------------------------------------------------------------------------
 
+    async def _read_history(self, since: int | None) -> _History:
+        assert self._market_id is not None
+        rest, market_id = self._runtime.rest, self._market_id
+        return await _read_history(rest, market_id, self._resolution, since, turbo=self._turbo)
+
     async def _reread(self, late: list[Trade], anchor: Trade | None) -> _History | None:
         """Read the bars again from the first that may be wrong; None if none came that has `anchor`."""
         assert self._market_id is not None
@@ -197,7 +207,7 @@ class BarStream(DerivedStream[BarUpdate]):
             for attempt in range(SEAM_READS):
                 if attempt:
                     await trio.sleep(SEAM_INTERVAL)
-                history = await _read_history(self._runtime.rest, self._market_id, self._resolution, since)
+                history = await self._read_history(since)
                 if anchor is None or history.has(anchor):
                     return history
         return None

@@ -197,12 +197,29 @@ class Options:
       idle_timeout: how long a connection stays open after its last stream was left.
       confirm_timeout: so long after a request the server counts as having read it, though it says nothing.
       indexer_lag: how far REST answers may lag behind the streams; a repair reads no sooner than that.
+      repair_timeout: how long a repair reads after `indexer_lag`; see below.
+      backfill_timeout: how long a repair reads trades, in all; see below.
+      repair_concurrency: REST reads that the repairs of one client have under way at the same time.
       reads_per_second: REST reads of one client, except those that the exchange itself limits to fewer.
       max_pages: pages that one iteration over trades or orders reads; then it ends with an error.
-      repair_timeout: for one REST repair of a break; then the gap is marked and the stream goes on.
       max_connections: WebSocket connections of one client.
       max_message_bytes: the largest inbound message.
       jitter: draws from ``[0, 1)``; give a seeded one for reproducible runs.
+
+    **How long a repair takes.** A repair begins when the exchange has read the subscription after a break,
+    or `confirm_timeout` later, and waits `indexer_lag`. Then it reads. When its time is over, what was
+    read is delivered, the gap is marked, and the stream goes on. The time runs from the first break that
+    is not repaired; breaks that follow do not extend it.
+
+    - *In all*: the state of orders, balances and nonces is read within `repair_timeout`, however many
+      accounts and markets there are. So is the state at the beginning of a stream.
+    - *Without progress*: trades are read back as long as new ones come at least every `repair_timeout`, and
+      for `backfill_timeout` *in all*. A consumer that was too slow sets the pace of its own catching up:
+      there only the first of the two holds, and its pauses do not count.
+
+    Before a state that was read is delivered, the repair waits once more, at most `confirm_timeout`, for
+    what the exchange sent on the stream meanwhile. Live orders, balances and nonces do not wait for a repair;
+    live trades wait until the repair of their stream is over.
     """
 
     connect_timeout: float = attrs.field(default=15.0, validator=_seconds())
@@ -227,6 +244,8 @@ class Options:
     confirm_timeout: float = attrs.field(default=5.0, validator=_seconds())
     indexer_lag: float = attrs.field(default=2.0, validator=_seconds(zero=True))
     repair_timeout: float = attrs.field(default=20.0, validator=_seconds())
+    backfill_timeout: float = attrs.field(default=300.0, validator=_seconds())
+    repair_concurrency: int = attrs.field(default=16, validator=_count())
     reads_per_second: int = attrs.field(default=20, validator=_count())
     max_pages: int = attrs.field(default=1000, validator=_count())
     resync_attempts: int = attrs.field(default=5, validator=_count())

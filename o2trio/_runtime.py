@@ -35,6 +35,7 @@ class Runtime:
         # Asked for every message; by way of trio.current_time() it would take three times as long.
         self.now = trio.lowlevel.current_clock().current_time
         self.oddities = Oddities(self.emit, self.now)
+        rest.on_odd, rest.on_unreadable = self.oddities.note_fields, self.oddities.note_entries
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
         self._connections: set[Connection] = set()

@@ -46,10 +46,11 @@ class TickerStream(DerivedStream[TickerUpdate]):
     consumer that is slow finds the latest only: there is no backlog.
     """
 
-    def __init__(self, runtime: Runtime, market: str | Market) -> None:
+    def __init__(self, runtime: Runtime, market: str | Market, *, turbo: bool = False) -> None:
         super().__init__()
         self._runtime = runtime
         self._name = market
+        self._turbo = turbo
         self._subscription: Subscription[AnyUpdate] | None = None
         self._topics: list[Topic] = []
         self._last: Trade | None = None
@@ -57,7 +58,7 @@ class TickerStream(DerivedStream[TickerUpdate]):
         self._told: TickerUpdate | None = None
 
     async def _start(self) -> None:
-        find = partial(_find, self._runtime, self._name)
+        find = partial(_find, self._runtime, self._name, turbo=self._turbo)
         self._subscription, self._topics = subscribe_latest(self._runtime, find)
         await self._subscription.__aenter__()
         await self._read_last()
@@ -87,7 +88,7 @@ class TickerStream(DerivedStream[TickerUpdate]):
         """Ask REST for the last trade: nobody has told it on the stream."""
         market_id = self._topics[0].key.market_id
         assert market_id is not None
-        self._last = self._later(await self._runtime.rest.trades(market_id, 1))
+        self._last = self._later(await self._runtime.rest.trades(market_id, 1, turbo=self._turbo))
         self._in_doubt = False
 
     def _later(self, trades: Sequence[Trade]) -> Trade | None:
@@ -114,6 +115,9 @@ class TickerStream(DerivedStream[TickerUpdate]):
             self._ready.append(now)
 
 
-async def _find(runtime: Runtime, name: str | Market) -> list[TopicKey]:
-    market = name if isinstance(name, Market) else await runtime.market(name)
-    return [TopicKey(Kind.DEPTH, market.market_id, 1), TopicKey(Kind.TRADES, market.market_id)]
+async def _find(runtime: Runtime, name: str | Market, *, turbo: bool) -> list[TopicKey]:
+    market = name if isinstance(name, Market) else await runtime.market(name, turbo=turbo)
+    return [
+        TopicKey(Kind.DEPTH, market.market_id, 1, turbo=turbo),
+        TopicKey(Kind.TRADES, market.market_id, turbo=turbo),
+    ]

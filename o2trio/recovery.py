@@ -1,30 +1,29 @@
 """Find out over REST what a stream missed: at a break, when a consumer was too slow, or at its beginning.
 
 Trades are read on from the last one until live ones are met. Of orders, balances and nonces the present
-state is read; the topic tells what of it is news. Nothing here delivers anything itself.
+state is read (``_state_reads``); the topic knows what of it is news. Nothing here delivers anything itself.
+
+Every wait here has a bound, which ``Options`` defines; and what is read for an epoch of a topic ends at once
+when that epoch is over.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TypeVar
 
 import trio
 
 from ._api_errors import OrderNotFound
-from ._errors import CallerError, O2Error
+from ._errors import CallerError
 from ._network import Options
+from ._nursery import BareNursery
+from ._state_reads import MarketLists, Reader, StateReading
 from .models import (
-    BalanceUpdate,
     Direction,
     Id,
-    Identity,
-    IdentityKind,
-    Markets,
-    NonceUpdate,
     NotUnderstood,
     Order,
     OrderUpdate,
@@ -33,89 +32,143 @@ from .models import (
     Trade,
     trade_key,
 )
-from .rest import MAX_ORDERS, MAX_TRADES, RestClient
-from .streams import Mailbox, State, StateMemory, Topic, TradeLag, first_trade
-from .transport import backoff_delays
+from .rest import MAX_TRADES, RestClient
+from .streams import Mailbox, Topic, TradeLag, first_trade
 from .wire import AnyUpdate, Kind
 
 __all__ = ["Recovery"]
 
 _log = logging.getLogger("o2trio")
 
-T = TypeVar("T")
-
 _POLL_SECONDS = 0.5
+"""How soon a list of trades is read again that lags behind the stream."""
 _PROMPT_SECONDS = 0.1
-"""How often REST is asked again while it lags behind the stream."""
+"""How often it is looked for an answer to a heartbeat."""
+_HAND_OVER_SECONDS = 0.5
+"""How often what was read is handed over while more is read."""
 
 
 class _GaveUp(Exception):
-    """Reading did not succeed, or did not come further, within its bound.
-
-    Attributes:
-      updates: what was read nevertheless.
-    """
-
-    def __init__(self, problem: str, updates: Iterable[AnyUpdate] = ()) -> None:
-        self.updates = list(updates)
-        super().__init__(problem)
+    """Reading did not succeed within its bound."""
 
 
 class Recovery:
     """Reads what topics and slow consumers of one client missed."""
 
-    def __init__(self, rest: RestClient, markets: Callable[[], Awaitable[Markets]], options: Options) -> None:
+    def __init__(self, rest: RestClient, markets: MarketLists, options: Options) -> None:
+        self._reader = Reader(rest, markets, options)
         self._rest = rest
-        self._markets = markets
         self._options = options
 
     async def repair(self, topic: Topic, epoch: int) -> None:
         """Find out what `topic` missed during the break with which `epoch` began.
 
         Not sooner than ``Options.indexer_lag`` after the subscription is confirmed, so that what is read is
-        no older than what was streamed before. Gives up when nothing was achieved for
-        ``Options.repair_timeout``; then the topic is told why.
+        no older than what was streamed before. It is given up at :attr:`Topic.repair_by`; what was read until
+        then counts, and the topic learns what is missing.
         """
-        updates: list[AnyUpdate] = []
-        problem = ""
-        await trio.sleep(self._options.indexer_lag)
-        if not topic.wants_repair(epoch):
-            return
-        try:
-            if topic.key.kind is Kind.TRADES:
-                await self._read_trades(topic, epoch)
-            else:
-                updates = await self._state(topic)
-        except _GaveUp as failure:
-            problem, updates = str(failure), failure.updates
-        if updates:
+        async with _while_it_lasts(topic, epoch):
+            await trio.sleep(self._options.indexer_lag)
+            if not topic.wants_repair(epoch):
+                return
+            if topic.key.kind is not Kind.TRADES:
+                await self._repair_state(topic, epoch)
+                return
             try:
-                await self._let_arrive(topic)
+                await self._read_trades(topic, epoch)
+                problem = ""
             except _GaveUp as failure:
-                problem, updates = problem or str(failure), []
-        if problem:
-            _log.warning("%s could not be repaired: %s", topic.key, problem)
-        topic.repaired(epoch, updates, problem=problem)
+                problem = str(failure)
+            _warn(topic, problem)
+            topic.repaired(epoch, [], problem=problem)
+
+    async def _repair_state(self, topic: Topic, epoch: int) -> None:
+        """Read the state, and hand it over while more is read; what waits for it comes out soon."""
+        reading, pending = StateReading(topic, self._reader), _Pending()
+
+        async def hand_over() -> None:
+            while True:
+                await trio.sleep(_HAND_OVER_SECONDS)
+                if reading.has_news:
+                    pending.add(*reading.take())
+                if pending.parts and await self._has_arrived(topic):
+                    updates, parts = pending.empty()
+                    reading.delivered |= parts.keys()
+                    topic.repaired_in_part(epoch, updates, parts, reading.waits)
+
+        async with BareNursery() as nursery:
+            nursery.start_soon(hand_over, name=_part_of_this("hand over"))
+            await reading.run(topic.repair_by(self._options))
+        pending.add(*reading.take())
+        problem = reading.problem
+        if pending.updates and not await self._has_arrived(topic):
+            pending.empty()
+            problem = problem or _TOO_FAR_BEHIND
+        _warn(topic, problem)
+        updates, parts = pending.empty()
+        topic.repaired(epoch, updates, read_to=parts, problem=problem)
 
     async def learn(self, topic: Topic, epoch: int) -> None:
-        """Find out how things stand at the beginning of `topic`, before it needs a repair.
+        """Find out the state at the beginning of `topic`, before it needs a repair.
 
         A state must be no older than the subscription, so it is read no sooner than ``Options.indexer_lag``
         from now.
         """
-        try:
+        async with _while_it_lasts(topic, epoch):
             if topic.ledger is not None:
-                market_id = _market(topic)
-                newest = await self._persist(partial(self._rest.trades, market_id, 1, Direction.DESCENDING))
-                topic.begins_after(epoch, newest[0] if newest else None)
-            else:
-                await trio.sleep(self._options.indexer_lag)
-                state = await self._state(topic)
-                await self._let_arrive(topic)
-                topic.learned(epoch, state)
-        except _GaveUp as failure:
-            _log.warning("the beginning of %s could not be read: %s", topic.key, failure)
-            topic.learned(epoch, [], problem=str(failure))
+                await self._find_beginning(topic, epoch)
+                return
+            await trio.sleep(self._options.indexer_lag)
+            reading = StateReading(topic, self._reader)
+            await reading.run(trio.current_time() + self._options.repair_timeout)
+            updates, parts = reading.take()
+            problem = reading.problem
+            if updates and not await self._has_arrived(topic):
+                updates, parts, problem = [], {}, problem or _TOO_FAR_BEHIND
+            _warn(topic, problem)
+            topic.learned(epoch, updates, read_to=parts, problem=problem)
+
+    async def _has_arrived(self, topic: Topic) -> bool:
+        """Wait until everything has arrived that was under way while REST was read.
+
+        REST may be ahead of the stream: what it said already must not come again as something older. So
+        the answer is False if the server does not answer a heartbeat within ``Options.confirm_timeout``.
+        """
+        heartbeat = topic.port.heartbeat()
+        with trio.move_on_after(self._options.confirm_timeout):
+            while True:
+                if topic.port.has_answered(heartbeat):
+                    return True
+                await trio.sleep(_PROMPT_SECONDS)
+        return False
+
+    async def look_up(self, topic: Topic, epoch: int, entries: Iterable[NotUnderstood]) -> None:
+        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
+
+        Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
+        An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.
+        """
+        found: list[Order] = []
+        await trio.sleep(self._options.indexer_lag)
+        with trio.move_on_after(self._options.repair_timeout):
+            for entry in entries:
+                with suppress(CallerError):
+                    found += await self._order_of(entry, turbo=topic.key.turbo)
+        if found and not await self._has_arrived(topic):
+            found.clear()
+        topic.looked_up(epoch, [OrderUpdate(orders=tuple(found), origin=Origin.BACKFILL)])
+
+    async def _order_of(self, entry: NotUnderstood, *, turbo: bool) -> list[Order]:
+        """Read the order that `entry` names, in its market or in any; nothing if REST knows none."""
+        order_id, market_id = Id(entry.ids["order_id"]), entry.ids.get("market_id")
+        markets = await self._reader.persist(partial(self._reader.markets, turbo=turbo), _log.debug)
+        for each in [market.market_id for market in markets] if market_id is None else [Id(market_id)]:
+            with suppress(OrderNotFound):
+                read = partial(self._rest.order, each, order_id, turbo=turbo)
+                return [await self._reader.persist(read, _log.debug)]
+        return []
+
+    # -- trades ---------------------------------------------------------------------------------
 
     async def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
         """Read for `mailbox` the trades that it missed, page by page as it has room."""
@@ -132,203 +185,161 @@ class Recovery:
     async def _missed(
         self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag
     ) -> AsyncIterator[list[AnyUpdate]]:
-        progress = trio.current_time()
+        pages = _TradePages(self._reader, topic)
         while not lag.is_over:
-            await mailbox.room.wait()
-            page, is_full = await self._page(topic, lag.ledger.last)
+            if not mailbox.room.is_set():
+                await mailbox.room.wait()
+                # How long that takes is up to the consumer.
+                pages.came_further()
+            page, odd = await pages.read(lag.ledger.last, pages.progress + self._options.repair_timeout)
             if mailbox.lag is not lag:
                 return
-            items = lag.take(page, page.not_understood)
+            items = lag.take(page, odd)
+            if items:
+                pages.came_further()
             yield items
-            progress = await self._patience(bool(items), is_full, progress)
 
     async def _read_trades(self, topic: Topic, epoch: int) -> None:
         ledger = topic.ledger
         assert ledger is not None
         if not ledger.is_anchored:
             raise _GaveUp("it is not known which trade was the last before the break")
-        progress = trio.current_time()
+        pages = _TradePages(self._reader, topic)
         while True:
             last = ledger.last
-            page, is_full = await self._page(topic, last)
-            if not topic.backfill(epoch, page, page.not_understood):
+            page, odd = await pages.read(last, topic.repair_by(self._options))
+            if not topic.backfill(epoch, page, odd):
                 return
             live = first_trade(topic.held)
             advanced = ledger.last is not last
-            if ledger.knows(live) and (live is not None or not (advanced or is_full)):
+            if ledger.knows(live) and (live is not None or not (advanced or pages.is_full)):
                 return
-            progress = await self._patience(advanced, is_full, progress)
+            if advanced:
+                pages.came_further()
 
-    async def _page(self, topic: Topic, last: Trade | None) -> tuple[Rows[Trade], bool]:
-        """Return the trades after `last`, oldest first, and whether there may be more of them."""
-        market_id = _market(topic)
-        page = await self._persist(
-            partial(self._rest.trades, market_id, MAX_TRADES, Direction.ASCENDING, last)
+    async def _find_beginning(self, topic: Topic, epoch: int) -> None:
+        """Find out after which trade a later repair goes on."""
+        pages = _TradePages(self._reader, topic)
+        newest = partial(self._rest.trades, pages.market_id, 1, Direction.DESCENDING, turbo=topic.key.turbo)
+        try:
+            trades = await pages.persist(newest, trio.current_time() + self._options.repair_timeout)
+        except _GaveUp as failure:
+            _warn(topic, str(failure))
+            topic.learned(epoch, [], problem=str(failure))
+        else:
+            topic.begins_after(epoch, trades[0] if trades else None)
+
+
+class _Pending:
+    """What was read of a state and is not delivered yet: updates, and the parts that they are."""
+
+    def __init__(self) -> None:
+        self.updates: list[AnyUpdate] = []
+        self.parts: dict[Hashable, int | None] = {}
+
+    def add(self, updates: Iterable[AnyUpdate], parts: Mapping[Hashable, int | None]) -> None:
+        self.updates += updates
+        self.parts |= parts
+
+    def empty(self) -> tuple[list[AnyUpdate], dict[Hashable, int | None]]:
+        was, self.updates, self.parts = (self.updates, self.parts), [], {}
+        return was
+
+
+class _TradePages:
+    """Reads pages of the trades of a topic's market, oldest first, each row that was not understood once.
+
+    Attributes:
+      market_id: the market.
+      is_full: whether there may be more trades after the last page.
+      progress: when something was last achieved.
+    """
+
+    def __init__(self, reader: Reader, topic: Topic) -> None:
+        assert topic.key.market_id is not None
+        self.market_id: Id = topic.key.market_id
+        self.is_full = False
+        self.progress = trio.current_time()
+        self._turbo = topic.key.turbo
+        self._reader = reader
+        self._trouble = ""
+        self._is_stuck = self._has_begun = False
+        self._odd: set[str] = set()
+
+    def came_further(self) -> None:
+        """Note that something was achieved."""
+        self._is_stuck, self.progress = False, trio.current_time()
+
+    async def read(self, last: Trade | None, by: float) -> tuple[list[Trade], tuple[NotUnderstood, ...]]:
+        """Return the trades after `last`, and rows that were not understood; after a wait if it is stuck.
+
+        Raises:
+          _GaveUp: it took until the time `by`.
+        """
+        read = partial(
+            self._reader.rest.trades,
+            self.market_id,
+            MAX_TRADES,
+            Direction.ASCENDING,
+            last,
+            turbo=self._turbo,
         )
-        known = None if last is None else trade_key(last.trade_id)
-        # It stays a page with what could not be read, which the ledger tells from what was there before.
+        with trio.CancelScope(deadline=by):
+            if self._is_stuck:
+                await trio.sleep(_POLL_SECONDS)
+        page = await self.persist(read, by)
         odd = page.not_understood if isinstance(page, Rows) else ()
-        fresh = [trade for trade in page if trade_key(trade.trade_id) != known]
-        return Rows(fresh, odd), len(page) + len(odd) >= MAX_TRADES
+        self.is_full, self._is_stuck, self._has_begun = len(page) + len(odd) >= MAX_TRADES, True, True
+        known = None if last is None else trade_key(last.trade_id)
+        fresh = {row.ids.get("trade_id") or repr(row.raw): row for row in odd}
+        unknown = tuple(row for key, row in fresh.items() if key not in self._odd)
+        self._odd |= fresh.keys()
+        return [trade for trade in page if trade_key(trade.trade_id) != known], unknown
 
-    async def _patience(self, advanced: bool, is_full: bool, progress: float) -> float:
-        """Return the time of the last progress, after a wait if there was none just now."""
-        now = trio.current_time()
-        if advanced:
-            return now
-        if now - progress >= self._options.repair_timeout:
-            stuck = "does not advance" if is_full else "lags behind the stream"
-            raise _GaveUp(f"the list of trades {stuck}")
-        await trio.sleep(_POLL_SECONDS)
-        return progress
+    async def persist(self, read: Callable[[], Awaitable[tuple[Trade, ...]]], by: float) -> tuple[Trade, ...]:
+        """Return what `read` returns.
 
-    async def _let_arrive(self, topic: Topic) -> None:
-        """Wait until everything has arrived that was under way while REST was read.
-
-        REST may be ahead of the stream: what it said already must not be told again as something older. So
-        it is given up if the server does not answer a heartbeat within ``Options.confirm_timeout``.
+        Raises:
+          _GaveUp: it did not succeed until the time `by`, or never will.
         """
-        heartbeat = topic.port.heartbeat()
-        with trio.move_on_after(self._options.confirm_timeout):
-            while True:
-                if topic.port.has_answered(heartbeat):
-                    return
-                await trio.sleep(_PROMPT_SECONDS)
-        raise _GaveUp("the stream lags too far behind what was read")
+        with trio.CancelScope(deadline=by):
+            try:
+                answer = await self._reader.persist(read, partial(setattr, self, "_trouble"))
+            except CallerError as error:
+                raise _GaveUp(str(error)) from error
+            self._trouble = ""
+            return answer
+        raise _GaveUp(self._why())
 
-    async def _state(self, topic: Topic) -> list[AnyUpdate]:
-        return await _STATES[topic.key.kind](self, topic)
-
-    async def _nonces(self, topic: Topic) -> list[AnyUpdate]:
-        updates: list[AnyUpdate] = []
-        for identity in topic.key.identities:
-            # A contract is the account itself, an address its owner.
-            name = identity.id if identity.kind is IdentityKind.CONTRACT_ID else identity
-            account = await self._persist(partial(self._rest.account, name))
-            if account is not None and account.nonce is not None:
-                updates.append(
-                    NonceUpdate(
-                        contract_id=account.trade_account_id, nonce=account.nonce, origin=Origin.BACKFILL
-                    )
-                )
-        return updates
-
-    async def _balances(self, topic: Topic) -> list[AnyUpdate]:
-        markets = await self._persist(self._markets)
-        assets = sorted({asset.asset for market in markets for asset in (market.base, market.quote)})
-        return [
-            BalanceUpdate(
-                balance=await self._persist(partial(self._rest.balances, identity, assets)),
-                origin=Origin.BACKFILL,
-            )
-            for identity in topic.key.identities
-        ]
-
-    async def _orders(self, topic: Topic) -> list[AnyUpdate]:
-        assert topic.memory is not None
-        known = topic.memory.latest.values()
-        was_open = {order.order_id: order for order in known if isinstance(order, Order) and order.is_open}
-        found: dict[Id, Order] = {}
-        markets = await self._persist(self._markets)
-        problem = ""
-        for market in markets:
-            for identity in topic.key.identities:
-                orders, is_all = await self._persist(
-                    partial(self._orders_of, market.market_id, identity, topic.memory)
-                )
-                for order in orders:
-                    found.setdefault(order.order_id, order)
-                if not is_all and topic.state is State.REPAIRING:
-                    problem = "it was not known yet which orders were open before the break"
-        lost: list[Id] = []
-        for order in was_open.values():
-            if order.order_id not in found:
-                # It was open and is neither among the open ones nor among the newest, so it has ended.
-                every = [market.market_id for market in markets]
-                ended = await self._find(order.order_id, [order.market_id] if order.market_id else every)
-                if ended is None:
-                    lost.append(order.order_id)
-                else:
-                    found[order.order_id] = ended
-        updates: list[AnyUpdate] = [OrderUpdate(orders=tuple(found.values()), origin=Origin.BACKFILL)]
-        if lost:
-            problem = f"the exchange no longer knows what was open: {', '.join(lost[:5])}"
-        if problem:
-            raise _GaveUp(problem, updates)
-        return updates
-
-    async def _find(self, order_id: Id, markets: Iterable[Id]) -> Order | None:
-        """Read one order in the first of `markets` that knows it; None if REST knows none."""
-        for market_id in markets:
-            with suppress(OrderNotFound):
-                return await self._persist(partial(self._rest.order, market_id, order_id))
-        return None
-
-    async def _orders_of(
-        self, market_id: Id, identity: Identity, memory: StateMemory
-    ) -> tuple[list[Order], bool]:
-        """Return the open orders and the newest ones, and whether none is left out that was open before.
-
-        The newest go back to what was there at the last reading; if there was none, for one page.
-        """
-        orders = [order async for order in self._rest.iter_orders(market_id, identity, only_open=True)]
-        if not memory.is_complete:
-            newest = await self._rest.orders(market_id, identity)
-            return [*orders, *newest], len(newest) < MAX_ORDERS
-        async for order in self._rest.iter_orders(market_id, identity, Direction.DESCENDING):
-            if order.timestamp is not None and order.timestamp < (memory.newest_order or 0):
-                break
-            orders.append(order)
-        return orders, True
-
-    async def look_up(self, topic: Topic, epoch: int, entries: Sequence[NotUnderstood]) -> None:
-        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
-
-        Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
-        An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.
-        """
-        orders: list[Order] = []
-        with trio.move_on_after(self._options.indexer_lag + self._options.repair_timeout), suppress(_GaveUp):
-            await trio.sleep(self._options.indexer_lag)
-            every = [market.market_id for market in await self._persist(self._markets)]
-            for order_id, markets in {
-                Id(entry.ids["order_id"]): [Id(entry.ids["market_id"])] if "market_id" in entry.ids else every
-                for entry in entries
-            }.items():
-                with suppress(_GaveUp):
-                    orders += filter(None, [await self._find(order_id, markets)])
-            await self._let_arrive(topic)
-            topic.looked_up(epoch, [OrderUpdate(orders=tuple(orders), origin=Origin.BACKFILL)])
-            return
-        topic.looked_up(epoch, [])
-
-    async def _persist(self, read: Callable[[], Awaitable[T]]) -> T:
-        """Return what `read` returns, trying again for at most ``Options.repair_timeout``."""
-        failure: O2Error | None = None
-        delays = backoff_delays(self._options)
-        with trio.move_on_after(self._options.repair_timeout):
-            while True:
-                delay = next(delays)
-                try:
-                    return await read()
-                except OrderNotFound:
-                    raise
-                except CallerError as error:
-                    raise _GaveUp(str(error)) from error
-                except O2Error as error:
-                    failure = error
-                    asked = getattr(error, "retry_after", None) or 0.0
-                await trio.sleep(max(delay, asked))
-        raise _GaveUp(f"no answer in time: {failure}" if failure else "no answer in time")
+    def _why(self) -> str:
+        if self._trouble:
+            return f"no answer in time: {self._trouble}"
+        if self._is_stuck:
+            return f"the list of trades {'does not advance' if self.is_full else 'lags behind the stream'}"
+        return "there was more to read than time" if self._has_begun else "no answer in time"
 
 
-def _market(topic: Topic) -> Id:
-    assert topic.key.market_id is not None
-    return topic.key.market_id
+_TOO_FAR_BEHIND = "the stream lags too far behind what was read"
 
 
-_STATES: dict[Kind, Callable[[Recovery, Topic], Awaitable[list[AnyUpdate]]]] = {
-    Kind.ORDERS: Recovery._orders,
-    Kind.BALANCES: Recovery._balances,
-    Kind.NONCE: Recovery._nonces,
-}
+def _warn(topic: Topic, problem: str) -> None:
+    if problem:
+        _log.warning("%s could not be read as a whole: %s", topic.key, problem)
+
+
+def _part_of_this(what: str) -> str:
+    return f"{trio.lowlevel.current_task().name}: {what}"
+
+
+@asynccontextmanager
+async def _while_it_lasts(topic: Topic, epoch: int) -> AsyncIterator[None]:
+    """Cancel the body when the epoch of the topic is over."""
+    async with BareNursery() as nursery:
+
+        async def end() -> None:
+            if topic.epoch == epoch:
+                await topic.over.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(end, name=_part_of_this("end of its epoch"))
+        yield

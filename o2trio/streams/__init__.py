@@ -21,7 +21,7 @@ from ._host import Host
 from ._hub import Hub
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, State, Step
 from ._mailbox import Mailbox
-from ._memory import StateMemory
+from ._memory import StateMemory, order_part
 from ._oddities import Oddities
 from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
@@ -66,4 +66,5 @@ __all__ = [
     "TradeLedger",
     "first_trade",
     "identity_keys",
+    "order_part",
 ]

@@ -1,7 +1,8 @@
 """All topics of one client: finds or places the topic that a consumer needs.
 
-A demand goes onto the first connection whose slot for it is free. If none is, a further connection is
-opened: a live server subscription is never disturbed to make room.
+A demand goes onto the first connection of its venue whose slot for it is free. If none is, a further
+connection is opened: a live server subscription is never disturbed to make room. The venues share no
+connection: not every message says which one it is of.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ class Hub:
     def _find(self, key: TopicKey) -> Topic:
         free: Port | None = None
         for port in self.ports:
+            if port.turbo is not key.turbo:
+                continue
             holder = port.slots.get(key.slot)
             if holder is not None and holder.key == key:
                 return holder
@@ -111,7 +114,7 @@ class Hub:
                 "give several accounts to one stream, or raise Options.max_connections"
             )
         self._numbers += 1
-        port = Port(self._numbers, self._host)
+        port = Port(self._numbers, self._host, turbo=key.turbo)
         self.ports.append(port)
         self._host.run_connection(port)
         return port

@@ -47,6 +47,7 @@ class Port:
 
     Attributes:
       number: names the connection in events and logs, from 1.
+      turbo: whether it carries the Turbo venue; a connection belongs to one venue.
       online: whether its WebSocket is up.
       slots: the topics by slot; also the routing table.
       frames: inbound messages so far.
@@ -56,8 +57,9 @@ class Port:
       wake: set by the connection; called when the outbox has something.
     """
 
-    def __init__(self, number: int, host: Host) -> None:
+    def __init__(self, number: int, host: Host, *, turbo: bool = False) -> None:
         self.number = number
+        self.turbo = turbo
         self.online = False
         self.slots: dict[Slot, Topic] = {}
         self.frames = 0
@@ -107,6 +109,8 @@ class Port:
         """
         now, enough = self._host.now(), self.frames + _TURN
         slots, former = self.slots, self._former
+        # Messages of the Turbo venue are marked, which is looked at with everything else that is unusual.
+        items = {} if self.turbo else ITEMS
         running: list[Topic] = []
         crowded = False
         try:
@@ -119,7 +123,7 @@ class Port:
                     _hand_out(running)
                     self._undecodable(problem, message)
                 else:
-                    wanted = ITEMS.get(kind)
+                    wanted = items.get(kind)
                     topic = None if wanted is None else slots.get((wanted, market_id))
                     if (
                         topic is not None
@@ -152,7 +156,7 @@ class Port:
         if route is None:
             _CONTROL[kind](self, frame, message)
             return False
-        if extra is not None and extra.turbo:
+        if (extra is not None and extra.turbo) is not self.turbo:
             self.unrouted += 1
             return False
         crowded = isinstance(update, Update) and self._route_data((route[0], market_id), route[1], update)
@@ -217,7 +221,8 @@ class Port:
     @property
     def has_served(self) -> bool:
         """Whether the exchange ever answered a heartbeat or sent data over this connection."""
-        return self._served or self.barriers.answered > 0 or any(topic.answered for topic in self.slots.values())
+        answered = self.barriers.answered > 0 or any(topic.answered for topic in self.slots.values())
+        return self._served or answered
 
     def heartbeat(self) -> int:
         """Queue a text heartbeat; return its number."""
@@ -295,6 +300,8 @@ class Port:
                 frame=problem.frame,
             )
         )
+        if not isinstance(message, bytes) and _WORDS.fullmatch(message):
+            self._refusals.take_unknown()
         for topic in list(self._touched(problem, message)):
             topic.handle(Event.BREAK, reason="a frame could not be understood")
 
@@ -346,12 +353,15 @@ class Port:
         """Confirm the topic that is named, unless another held its slot: then it may be the other's."""
         action = None if frame.extra is None else frame.extra.action
         kind = kind_of_action(action)
+        if action is None:
+            self._refusals.take_unknown()
         topic = None if kind is None else self.slots.get((kind, frame.market_id))
         if topic is not None and not self.had(topic.key.slot):
             topic.confirmed()
 
     def _on_unknown(self, _frame: Frame, message: str | bytes) -> None:
         self.unrouted += 1
+        self._refusals.take_unknown()
         self._host.emit(
             FrameIgnored(
                 time=self._host.now(),
@@ -366,7 +376,7 @@ class Port:
         self._take_error(frame.body)
 
     def _take_error(self, error: ErrorBody) -> None:
-        if error.resync_required and not error.turbo:
+        if error.resync_required and (self.turbo or not error.turbo):
             for topic in list(self.slots.values()):
                 if error.market_id in (None, topic.key.market_id) and topic.key.kind is not Kind.DEPTH_VIEW:
                     topic.handle(Event.BREAK, reason="the exchange asks to start over")

@@ -5,8 +5,9 @@ decides first. An error that repeats nothing is about the oldest request that th
 request is confirmed once the heartbeat that follows it is answered, or once it is acknowledged.
 
 Some servers answer the text heartbeat itself with an error, with or without a PONG. So while a heartbeat is
-out, an error that repeats nothing and has no code of the subscriptions is *doubtful*, until it is known how the
-server answers a heartbeat alone. To learn that, one more heartbeat, the *probe*, follows the first such error:
+out, an error that repeats nothing and has no code of the subscriptions is *doubtful*, until it is known how
+the server answers a heartbeat alone. To learn that, one more heartbeat, the *probe*, follows the first such
+error:
 
 - The probe is answered by PONG only: the errors before were refusals, in the order of sending.
 - An error comes with its PONG: so it does with every heartbeat, and only the errors beyond were refusals.
@@ -14,8 +15,11 @@ server answers a heartbeat alone. To learn that, one more heartbeat, the *probe*
   that comes later shows that this was wrong; then the request is refused late.
 - More errors come than heartbeats are out: the oldest is a refusal, whatever the others are.
 
-What was learned counts until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG, as
-the documentation says, an error before a PONG is a refusal at once.
+A server may also answer the heartbeat with words or a message that nobody knows. That refuses nothing, and
+counts as the answer when no PONG comes for a while.
+
+What was learned counts until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG,
+as the documentation says, an error before a PONG is a refusal at once.
 """
 
 from __future__ import annotations
@@ -55,7 +59,7 @@ class Refusals:
         self._forget()
 
     def _forget(self) -> None:
-        # Errors since the last PONG; those before it that the probe will settle, and the heartbeats among them.
+        # Errors since the last PONG; those before it that the probe will settle, with their heartbeats.
         self._doubtful: list[ErrorBody] = []
         self._suspects: list[ErrorBody] = []
         self._heartbeats = 0
@@ -63,6 +67,7 @@ class Refusals:
         # How many errors come with a heartbeat alone, None if that is not known; and whether no PONG does.
         self._expected: int | None = None
         self._mute = False
+        self._socket = object()
         self._excused: tuple[int, ErrorBody] | None = None
 
     def reset(self) -> None:
@@ -75,7 +80,7 @@ class Refusals:
     def take(self, error: ErrorBody) -> None:
         """End the stream that `error` refuses, or report it."""
         barriers, action = self._port.barriers, error.action or ""
-        if error.turbo or action.startswith("unsubscribe_"):
+        if (error.turbo and not self._port.turbo) or action.startswith("unsubscribe_"):
             self._report(error)
         elif action.lower() == "ping" and barriers.outstanding:
             self._excuse(error)
@@ -106,6 +111,15 @@ class Refusals:
             self._decide(error, barrier)
         self._expected = min(len(doubtful), 1)
 
+    def take_unknown(self) -> None:
+        """Take a message that says nothing, which may be how the server answers a heartbeat."""
+        barriers = self._port.barriers
+        if barriers.outstanding and self._mute:
+            self._port.answer()
+        elif barriers.outstanding:
+            wait = self._host.options.confirm_timeout * DOUBT_SHARE
+            self._host.call_later(wait, partial(self._settle_unknown, self._socket, barriers.answered + 1))
+
     def surplus_answer(self) -> None:
         """Take back an excuse: the server does answer the heartbeat that an error was taken to answer."""
         if self._excused is not None:
@@ -131,6 +145,11 @@ class Refusals:
             first = not self._mute
             self._mute, self._expected = True, 1
             self._excuse(self._doubtful.pop(0), report=first)
+
+    def _settle_unknown(self, socket: object, barrier: int) -> None:
+        if socket is self._socket and barrier == self._port.barriers.answered + 1:
+            self._mute = True
+            self._port.answer()
 
     def _excuse(self, error: ErrorBody, *, report: bool = False) -> None:
         """Take `error` for the answer to the oldest heartbeat without one."""

@@ -7,10 +7,14 @@ go to the port, timers and repairs to the host.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
 
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
+from .._network import Options
 from ..models import DepthChanges, DepthUpdate, Gap, NotUnderstood, Origin, Trade, TradeUpdate
 from ..wire import AnyUpdate, Kind, OddField
 from ._audience import Audience
@@ -18,7 +22,8 @@ from ._book import DepthBook, tidy
 from ._events import TopicBroken, TopicRestored, TopicStale
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, Event, State
 from ._mailbox import Mailbox, conflate
-from ._memory import REMEMBERED, StateMemory
+from ._memory import NOTHING_READ, REMEMBERED, StateMemory
+from ._patience import Patience
 from ._topics import BEHAVIOURS, TopicKey
 from ._trades import TradeLag, TradeLedger, newest, trade_gap
 
@@ -41,6 +46,14 @@ LOOK_UPS = 20
 LOOK_UPS_LEFT = 1000
 """Orders that may wait for that; of more the oldest stay as they were marked."""
 
+
+def _always(_update: AnyUpdate) -> bool:
+    return True
+
+
+_Recovered: TypeAlias = tuple[list[AnyUpdate], Mapping[Hashable, int | None], str]
+"""What a repair found: the state, the parts that were read, and why something is missing."""
+
 _set = object.__setattr__
 """Sets what is frozen, in an update that was made a moment ago and that nobody else holds yet."""
 
@@ -52,6 +65,7 @@ class Topic:
       key: what it carries.
       state: where it stands.
       epoch: how many breaks it had.
+      over: set when this epoch is over, by the next break or the end; the next epoch has another one.
       audience: its consumers.
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
@@ -71,6 +85,7 @@ class Topic:
         self.behaviour = BEHAVIOURS[key.kind]
         self.state = State.NEW
         self.epoch = 0
+        self.over = trio.Event()
         self.audience = Audience()
         self.port = port
         self.answered = self.is_confirmed = False
@@ -88,7 +103,9 @@ class Topic:
         self._book = DepthBook() if key.kind is Kind.DEPTH else None
         self._view: AnyUpdate | None = None
         self._stint = 0
-        self._recovered: tuple[list[AnyUpdate], str] = ([], "")
+        self._recovered: _Recovered = ([], {}, "")
+        self._patience = Patience()
+        self._waits: Callable[[AnyUpdate], bool] = _always
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
         self._learning = self._looking_up = False
@@ -115,6 +132,7 @@ class Topic:
         self.state, action = self._table[self.state, event]
         _ACTIONS[action](self, update, reason)
         if self.state is State.CLOSED:
+            self.over.set()
             self.port.release(self)
 
     def take(self, update: AnyUpdate) -> bool:
@@ -237,28 +255,43 @@ class Topic:
             self._anchor = (self.port.heartbeat(), newest)
         self.learned(epoch, [])
 
-    def learned(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
-        """Take how things stood at the beginning. Live items since then say more, and stay.
+    def learned(
+        self,
+        epoch: int,
+        updates: list[AnyUpdate],
+        *,
+        read_to: Mapping[Hashable, int | None] = NOTHING_READ,
+        problem: str = "",
+    ) -> None:
+        """Take the state at the beginning. Live items since then say more, and stay.
 
         Args:
           epoch: the topic's epoch when it was asked for; a late answer is ignored.
           updates: the state as updates.
-          problem: why it could not be found out, or empty.
+          read_to: the parts that were read (see :class:`StateMemory`).
+          problem: why something is missing, or empty.
         """
-        self._learning = False
-        if epoch != self.epoch:
+        if epoch != self.epoch or self.state is not State.LIVE:
+            return
+        self._learning = gained = False
+        if self.memory is not None:
+            gained = self.memory.learn(updates, read_to)
+            self.memory.done(is_complete=not problem)
+        self._seed(problem)
+        if gained and problem:
+            # Nobody waits for the rest, but the next repair can do with it.
             self._learn()
-        elif self.state is State.LIVE:
-            if self.memory is not None and not problem:
-                self.memory.learn(updates)
-            self._seed(problem)
 
     def wants_repair(self, epoch: int) -> bool:
         """Whether the repair that was begun in `epoch` still matters: no break, and no end, came since."""
         return self.state is State.REPAIRING and epoch == self.epoch
 
+    def repair_by(self, options: Options) -> float:
+        """Return when the repair under way is given up, by the bounds of `options`."""
+        return self._patience.deadline(options, is_of_trades=self.ledger is not None)
+
     def backfill(
-        self, epoch: int, trades: Sequence[Trade], not_understood: Sequence[NotUnderstood] = ()
+        self, epoch: int, trades: Sequence[Trade], not_understood: tuple[NotUnderstood, ...] = ()
     ) -> bool:
         """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted.
 
@@ -267,16 +300,20 @@ class Topic:
           trades: as read, oldest first.
           not_understood: the entries among them that could not be read.
         """
-        wanted = self.wants_repair(epoch)
+        wanted, ledger = self.wants_repair(epoch), self.ledger
         if wanted and (trades or not_understood):
             assert self.key.market_id is not None
+            assert ledger is not None
+            last = ledger.last
             update = TradeUpdate(
                 market_id=self.key.market_id,
                 trades=tuple(trades),
-                not_understood=tuple(not_understood),
                 origin=Origin.BACKFILL,
+                not_understood=not_understood,
             )
             self._burst([update])
+            if ledger.last is not last:
+                self._patience.advance(self._host.now(), self._host.options)
         return wanted
 
     def looked_up(self, epoch: int, updates: list[AnyUpdate]) -> None:
@@ -291,16 +328,46 @@ class Topic:
             self._burst(self.memory.clarified(updates))
         self._look_up()
 
-    def repaired(self, epoch: int, updates: list[AnyUpdate], *, problem: str = "") -> None:
+    def repaired_in_part(
+        self,
+        epoch: int,
+        updates: list[AnyUpdate],
+        read_to: Mapping[Hashable, int | None],
+        waits: Callable[[AnyUpdate], bool],
+    ) -> None:
+        """Take a part of the result of the repair that was begun in `epoch`, which goes on.
+
+        Args:
+          epoch, updates, read_to: as for :meth:`repaired`.
+          waits: whether something that was missed before a live update may not have been read yet.
+        """
+        memory = self.memory
+        if memory is not None and self.wants_repair(epoch):
+            self._burst(memory.news(updates, self.held))
+            memory.learn(updates, read_to)
+            self._waits = waits
+            ready = list(takewhile(lambda update: not waits(update), self.held))
+            del self.held[: len(ready)]
+            self._burst(ready)
+
+    def repaired(
+        self,
+        epoch: int,
+        updates: list[AnyUpdate],
+        *,
+        read_to: Mapping[Hashable, int | None] = NOTHING_READ,
+        problem: str = "",
+    ) -> None:
         """Take the result of the repair that was begun in `epoch`; a late one is ignored.
 
         Args:
           epoch: the topic's epoch when the repair began.
-          updates: how things stand now; what is no news, and what live items said meanwhile, is left out.
+          updates: the present state; what is not news, and what live items said meanwhile, is left out.
+          read_to: the parts that were read (see :class:`StateMemory`).
           problem: why something is missing now, or empty.
         """
         if self.wants_repair(epoch):
-            self._recovered = (updates, problem)
+            self._recovered = (updates, read_to, problem)
             self.handle(Event.REPAIRED)
 
     def check_stale(self, now: float) -> None:
@@ -393,7 +460,7 @@ class Topic:
     def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
         """Take in and hand out a message; return False if it broke the book."""
         assert update is not None
-        if not (self._sift(update) and self._admit(update)):
+        if not self._take_in(update):
             return False
         self.run.append(update)
         self.hand_out()
@@ -402,14 +469,22 @@ class Topic:
 
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:
         assert update is not None
-        _set(update, "epoch", self.epoch)
-        self.held.append(update)
+        if not self.held and not self._waits(update):
+            self._deliver(update, reason)
+        else:
+            _set(update, "epoch", self.epoch)
+            self.held.append(update)
         if len(self.held) > self._host.options.buffer_size:
             # Of trades only the newest are kept: the repair reads on until it reaches those.
             held, limit = self.held, self._host.options.buffer_size
             self.held = newest(held, limit) if self.ledger is not None else self.conflated(held) or []
             if not self.held:
-                self.handle(Event.BREAK, reason="too much changed during a repair")
+                self._overwhelmed()
+        elif self.memory is not None and self.memory.is_crowded:
+            self._overwhelmed()
+
+    def _overwhelmed(self) -> None:
+        self.handle(Event.BREAK, reason="too much changed during a repair")
 
     def _mark(self, update: AnyUpdate | None, reason: str) -> None:
         self.audience.settle()
@@ -438,24 +513,24 @@ class Topic:
             self.handle(Event.RETRY)
 
     def _repair(self, update: AnyUpdate | None, reason: str) -> None:
-        self._host.repair(self)
+        now = self._host.now()
+        self._patience.start(now)
+        if now < self.repair_by(self._host.options):
+            self._host.repair(self)
+        else:
+            # A repair that each break begins again must not starve the consumers.
+            self.repaired(self.epoch, [], problem="breaks occur faster than they can be repaired")
 
     def _mark_and_repair(self, update: AnyUpdate | None, reason: str) -> None:
-        overdue = not self._mended and self._host.now() - self._broken_since >= (
-            self._host.options.repair_timeout + self._host.options.indexer_lag
-        )
         self._count_break(reason)
         # What was held came before this break; the repair that begins now, or the mark, covers it too.
         self.held.clear()
-        if overdue:
-            # Breaks that follow each other faster than they can be mended must not starve the consumers.
-            self.repaired(self.epoch, [], problem="one break followed the other")
-            return
         if self.is_confirmed:
             self._repair(update, reason)
 
     def _release(self, update: AnyUpdate | None, reason: str) -> None:
-        (read, problem), self._recovered = self._recovered, ([], "")
+        (read, read_to, problem), self._recovered = self._recovered, ([], {}, "")
+        self._waits = _always
         held, self.held = self.held, []
         mending = [self._unmended(problem, held)] if problem else []
         memory = self.memory
@@ -464,8 +539,9 @@ class Topic:
             if problem:
                 memory.forget()
         self._burst(mending)
-        if memory is not None and not problem:
-            memory.learn(read)
+        if memory is not None:
+            memory.learn(read, read_to)
+            memory.done(is_complete=not problem)
         self.audience.admit_late()
         self._burst(held)
         self._restored(complete=not problem)
@@ -482,7 +558,7 @@ class Topic:
     def _burst(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         now = self._host.now()
-        admitted = [update for update in updates if self._sift(update) and self._admit(update)]
+        admitted = [update for update in updates if self._take_in(update)]
         if admitted:
             self._note(len(admitted), now)
             self.audience.burst(admitted, self, now)
@@ -492,21 +568,19 @@ class Topic:
         self._stale = False
         self.last_item_time = now
 
-    def _sift(self, update: AnyUpdate) -> bool:
-        """Take in the entries of `update` that were not understood; return False if nothing in it is news."""
-        if not update.not_understood:
-            return True
-        if self.ledger is not None and isinstance(update, TradeUpdate):
+    def _take_in(self, update: AnyUpdate) -> bool:
+        """Do as :meth:`_admit`, also with entries that were not understood."""
+        if update.not_understood and self.ledger is not None and isinstance(update, TradeUpdate):
             news = self.ledger.news(update)
-            if news is None:
-                return False
-            # What is new is remembered by now; it is not to be found old.
-            for name in ("trades", "not_understood"):
-                _set(update, name, getattr(news, name))
-        elif self.key.kind is Kind.ORDERS:
+            if news is not None:
+                _set(update, "epoch", self.epoch)
+                _set(update, "trades", news.trades)
+                _set(update, "not_understood", news.not_understood)
+            return news is not None
+        if update.not_understood and self.key.kind is Kind.ORDERS:
             self._unread += (entry for entry in update.not_understood if "order_id" in entry.ids)
             del self._unread[:-LOOK_UPS_LEFT]
-        return True
+        return self._admit(update)
 
     def _look_up(self) -> None:
         """Ask for the orders that could not be read, if nobody does so already."""
@@ -530,8 +604,6 @@ class Topic:
             _set(update, "precision", self.key.precision)
             self._view = update
         elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
-            if update.not_understood:
-                return True  # The ledger has it already.
             fresh = self.ledger.fresh(update.trades)
             if not fresh:
                 return False
@@ -562,7 +634,10 @@ class Topic:
         if self.audience.unseeded and memory is not None and (memory.is_complete or problem):
             now = self._host.now()
             mark = self._gap(Gap(since=self._broken_since or now, until=now, reason=problem))
-            self.audience.seed([mark] if problem else memory.state(mark))
+            # Of a state that could not be read as a whole, what is known follows the mark.
+            self.audience.seed(
+                [mark, *memory.state(mark, Origin.BACKFILL)] if problem else memory.state(mark)
+            )
 
     def _unmended(self, problem: str, held: list[AnyUpdate]) -> AnyUpdate:
         """Return the mark of a break that could not be mended, with what lies on both sides of it."""
@@ -576,7 +651,14 @@ class Topic:
 
     def _count_break(self, reason: str) -> None:
         self.epoch += 1
+        self.over.set()
+        self.over = trio.Event()
+        self._patience.stop(self._host.now())
         self._anchor = None
+        self._learning = False
+        self._waits = _always
+        if self.memory is not None:
+            self.memory.broke(was_whole=self._mended)
         if self._mended:
             since = self.sent_at if self._assumed else None
             self._mended, self._reason = False, reason
@@ -587,6 +669,7 @@ class Topic:
         )
 
     def _restored(self, *, complete: bool) -> None:
+        self._patience.reset()
         if not self._mended:
             self._mended = True
             self._host.emit(

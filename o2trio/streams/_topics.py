@@ -58,6 +58,8 @@ class TopicKey:
       precision: level of price grouping, for depth and depth view.
       frequency: for depth view.
       identities: 1 to 10, for orders, balances and nonce.
+      turbo: whether it is of the Turbo venue, for depth, depth view, trades and orders. Balances and nonces
+        belong to an account, which has no venue.
     """
 
     kind: Kind
@@ -65,6 +67,7 @@ class TopicKey:
     precision: int | None = None
     frequency: Frequency | None = None
     identities: tuple[Identity, ...] = ()
+    turbo: bool = False
 
     @property
     def slot(self) -> Slot:
@@ -79,11 +82,12 @@ class TopicKey:
             precision=self.precision,
             frequency=self.frequency,
             identities=self.identities,
+            turbo=self.turbo,
         )
 
     def unsubscribe_frame(self) -> str:
         """Return the request that ends it."""
-        return unsubscribe(self.kind, market_id=self.market_id, identities=self.identities)
+        return unsubscribe(self.kind, market_id=self.market_id, identities=self.identities, turbo=self.turbo)
 
     def __str__(self) -> str:
         words = [self.kind.value.replace("_", " ")]
@@ -95,6 +99,8 @@ class TopicKey:
             words.append(f"every {self.frequency}")
         if self.identities:
             words.append("of " + ", ".join(map(str, self.identities)))
+        if self.turbo:
+            words.append("on Turbo")
         return " ".join(words)
 
 
@@ -245,11 +251,11 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
 }
 
 
-def identity_keys(kind: Kind, identities: Iterable[Identity]) -> list[TopicKey]:
+def identity_keys(kind: Kind, identities: Iterable[Identity], *, turbo: bool = False) -> list[TopicKey]:
     """Return the topics that carry `kind` for all `identities`, at most ten to a topic."""
     unique = sorted(set(identities))
     return [
-        TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]))
+        TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]), turbo=turbo)
         for start in range(0, len(unique), MAX_IDENTITIES)
     ]
 

@@ -846,6 +846,28 @@ def test_an_error_in_doubt_when_the_socket_is_lost_is_reported() -> None:
     assert not box.ended
 
 
+@pytest.mark.parametrize("text", ["what?", "OK", '{"event": "alive"}'])
+def test_words_that_answer_the_heartbeat_confirm_quiet_streams(text: str) -> None:
+    world = World(stale_after=10**6)
+    world.mailbox(TRADES)
+    world.up()
+    answer(world, text)
+    assert not world.topic(TRADES).is_confirmed, "a PONG may follow"
+    world.host.advance(world.host.options.confirm_timeout)
+    assert world.topic(TRADES).is_confirmed
+    beat = world.port.heartbeat()
+    world.pump()
+    answer(world, text)
+    assert world.port.has_answered(beat)
+    world.down()
+    world.up()
+    answer(world, text)
+    world.down()
+    world.up()
+    world.host.advance(world.host.options.confirm_timeout / 2)
+    assert not world.topic(TRADES).is_confirmed, "what was said on the socket before counts no more"
+
+
 def test_an_error_that_repeats_the_heartbeat_answers_it() -> None:
     world = World()
     world.mailbox(TRADES)
