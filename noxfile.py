@@ -1,6 +1,6 @@
 """The project's jobs. Each session installs its locked requirements and runs one kind of check.
 
-``python -m nox -l`` lists them. Arguments behind ``--`` go to the tool of the session.
+``nox -l`` lists them. Arguments after ``--`` go to the tool of the session.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ LOCKS: dict[str, list[str]] = {
 COVERED = "o2trio/wire/*,o2trio/streams/*,o2trio/transport/*"
 # The folders of the tests that cover them.
 CORE_TESTS = ("books", "fuzz", "models", "promises", "repair", "rest", "streams", "transport", "wire")
+
+# The folders whose tests depend most on the order of tasks; they run once more with a fresh order.
+SHUFFLED_TESTS = ("promises", "repair", "streams")
 
 # The scenarios that run for every change: always the same ones, and so many that never ran before.
 FIXED_SEEDS = "1..40"
@@ -74,6 +77,7 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={COVERED}", "--fail-under=100")
     session.run("pytest", *workers, *others)
+    session.run("pytest", *workers, "--trio-seed=fresh", *(f"tests/{name}" for name in SHUFFLED_TESTS))
 
 
 @nox.session

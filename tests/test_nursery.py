@@ -70,7 +70,7 @@ async def test_of_both_the_body_counts_and_the_other_is_noted_and_logged(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == "KeyError: 'task' occurred together with ValueError: body"
-    assert isinstance((record.exc_info or ())[1], KeyError)
+    assert isinstance((record.exc_info or (None, None, None))[1], KeyError)
 
 
 async def test_of_two_tasks_one_counts_and_the_other_is_noted_and_logged(
@@ -84,7 +84,7 @@ async def test_of_two_tasks_one_counts_and_the_other_is_noted_and_logged(
             await trio.sleep_forever()
     (other,) = (error for error in errors if error is not caught.value)
     assert caught.value.__notes__ == [f"occurred together with {type(other).__name__}: {other}"]
-    assert [(record.exc_info or ())[1] for record in caplog.records] == [other]
+    assert [(record.exc_info or (None, None, None))[1] for record in caplog.records] == [other]
 
 
 async def test_the_same_error_twice_is_noted_but_logged_for_debugging_only(

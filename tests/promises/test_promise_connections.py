@@ -21,6 +21,7 @@ from o2trio import (
     EventsMissed,
     O2ConnectionLost,
     Options,
+    Origin,
     State,
     Subscription,
     TooManyConnections,
@@ -31,6 +32,7 @@ from o2trio import (
     open_o2,
 )
 from o2trio.simulator import open_simulator
+from o2trio.simulator._websocket import Connection
 from tests.promises._support import BTC, ETH, FUEL, QUICK, UPPER, DepthWatcher, collect, own_tasks, subscribed
 
 
@@ -39,6 +41,10 @@ def _drain(stream: Subscription[Any]) -> list[Any]:
     while stream.statistics().buffered:
         items.append(stream.receive_nowait())
     return items
+
+
+def _accounts_on(connection: Connection) -> set[str]:
+    return {identity.id for item in connection.subscriptions for identity in item.identities}
 
 
 async def test_more_than_ten_accounts_on_one_stream(autojump_clock: MockClock) -> None:
@@ -53,21 +59,25 @@ async def test_more_than_ten_accounts_on_one_stream(autojump_clock: MockClock) -
             await trio.sleep(1)
             seen = [order.order_id for update in _drain(orders) for order in update.orders]
             assert sorted(seen) == sorted(placed)
-            # A cut of one of the connections is one break of the stream.
+            # A cut of one of the connections is one break of the stream, for the accounts on it.
+            once = _accounts_on(sim.connections[1])
             sim.connections[1].drop()
             await trio.sleep(10)
             assert _drain(orders) == [], "nothing was missed"
+            again = _accounts_on(sim.connections[1])
             sim.connections[1].drop()
-            late = sim.place(accounts[-1], FUEL, "buy", "0.0100", "2000")
-            missed = {sim.place(account, FUEL, "buy", "0.0100", "2000").order_id for account in accounts}
+            owners = {}
+            for account in (*accounts, accounts[-1]):
+                owners[sim.place(account, FUEL, "buy", "0.0100", "2000").order_id] = account.trade_account_id
             await trio.sleep(20)
             told = {order.order_id: update for update in _drain(orders) for order in update.orders}
-            assert told.keys() == missed | {late.order_id}
-            assert {(update.origin.value, update.epoch) for update in told.values()} == {
-                ("live", 0),
-                ("live", 1),
-                ("backfill", 2),
-            } or {update.origin.value for update in told.values()} == {"live", "backfill"}
+            assert {order_id: (update.origin, update.epoch) for order_id, update in told.items()} == {
+                order_id: (
+                    Origin.BACKFILL if owner in again else Origin.LIVE,
+                    (owner in once) + (owner in again),
+                )
+                for order_id, owner in owners.items()
+            }
         await trio.sleep(1)
         assert subscribed(sim) == []
 
