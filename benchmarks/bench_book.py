@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Protocol
 
@@ -118,10 +118,12 @@ class Ours:
 
     def state(self) -> State:
         """Return all bids and asks."""
-        bids, asks = (
-            {level.price: level.quantity for level in side} for side in (self.book.bids, self.book.asks)
-        )
-        return bids, asks
+        book = self.book
+        return _sizes(book.bids), _sizes(book.asks)
+
+
+def _sizes(levels: Iterable[Level]) -> dict[int, int]:
+    return {level.price: level.quantity for level in levels}
 
 
 def sorted_dict() -> Callable[[], Book] | None:

@@ -111,7 +111,14 @@ class MarketMaker:
                 surplus.remove(standing)
             else:
                 missing.append(
-                    NewOrder(self.market, side, price, self._quoting.size, "PostOnly", adjust=True)
+                    NewOrder(
+                        self.market,
+                        side,
+                        price=price,
+                        quantity=self._quoting.size,
+                        order_type="PostOnly",
+                        adjust=True,
+                    )
                 )
         if surplus or missing:
             receipt = await self._session.batch([*map(Cancel, surplus), *missing])

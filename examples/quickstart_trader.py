@@ -48,7 +48,7 @@ async def main(network: NetworkConfig | str, owner: Signer, market: str = "fFUEL
             await session.settle(market)
 
         # The owner signs a withdrawal; the money goes to the owner's wallet.
-        receipt = await o2.withdraw(owner, "fUSDC", "1.5")
+        receipt = await o2.withdraw(owner, "fUSDC", amount="1.5")
         print("withdrawn in", receipt.tx_id)
         await print_balances(o2, owner)
 
@@ -62,7 +62,7 @@ async def rest_and_cancel(o2: O2Client, session: Session, name: str) -> None:
     below = best.price - 2 * market.price(market.price_step)
     try:
         # adjust=True rounds price and quantity to what the market permits, in our favour.
-        order = await session.buy(market, below, "1000", "PostOnly", adjust=True)
+        order = await session.buy(market, price=below, quantity="1000", order_type="PostOnly", adjust=True)
     except OnChainRevert as revert:
         print("nothing happened:", revert)
         return
@@ -102,7 +102,9 @@ async def take(o2: O2Client, session: Session, name: str) -> None:
     if best is None:
         return
     # A market order has a price, too: the worst one that it accepts.
-    order = await session.sell(name, best.price * 99 / 100, "500", "Market", adjust=True)
+    order = await session.sell(
+        name, price=best.price * 99 / 100, quantity="500", order_type="Market", adjust=True
+    )
     market = session.markets[0]
     async for fill in order.fills():
         print("sold", market.quantity(fill.quantity), "at", market.price(fill.price))

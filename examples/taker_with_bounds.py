@@ -114,7 +114,9 @@ def offered(book: OrderBook, side: Side, bound: Decimal) -> Decimal:
 def new_order(book: OrderBook, taking: Taking, size: Decimal, bound: Decimal) -> NewOrder:
     """Return an order for `size`, of which nothing trades beyond the bound and nothing stays on the book."""
     if taking.whole:
-        return NewOrder(book.market, taking.side, bound, size, "FillOrKill", adjust=True)
+        return NewOrder(
+            book.market, taking.side, price=bound, quantity=size, order_type="FillOrKill", adjust=True
+        )
     # The other bound is no wish of ours: whatever is better than the book's best price is welcome.
     better = (
         bound * (1 - 2 * taking.slippage) if taking.side is Side.BUY else bound * (1 + 2 * taking.slippage)
@@ -122,7 +124,7 @@ def new_order(book: OrderBook, taking: Taking, size: Decimal, bound: Decimal) ->
     other = book.market.price(book.market.raw_price(better, Rounding.NEAREST))
     low, high = sorted((bound, other))
     kind = BoundedMarket(min_price=low, max_price=high)
-    return NewOrder(book.market, taking.side, bound, size, kind, adjust=True)
+    return NewOrder(book.market, taking.side, price=bound, quantity=size, order_type=kind, adjust=True)
 
 
 async def place(session: Session, order: NewOrder) -> tuple[SessionOrder, ...]:

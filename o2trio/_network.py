@@ -51,6 +51,16 @@ def _url(*schemes: str) -> Callable[[object, attrs.Attribute[str], str], None]:
     return check
 
 
+SIGNATURE_KEYS = ("Secp256k1", "TypedSecp256k1")
+
+
+def _signature_key(_instance: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is not None and value not in SIGNATURE_KEYS:
+        raise InvalidRequest(
+            f"NetworkConfig.{attribute.name} must be {' or '.join(SIGNATURE_KEYS)} or None, not {value!r:.40}"
+        )
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class NetworkConfig:
     """One deployment of the exchange.
@@ -65,6 +75,9 @@ class NetworkConfig:
       dialer: how to reach a host; None opens TCP connections.
       clock: tells the time there in seconds since 1970, for when sessions and nonces expire; None takes this
         computer's.
+      parallel_signature_key: the key under which session actions with a parallel nonce hold their signature,
+        ``"Secp256k1"`` or ``"TypedSecp256k1"``. The official clients disagree. None tries the first one, and
+        the other one once after a refusal which proves that nothing ran; what works is used from then on.
     """
 
     name: str
@@ -75,6 +88,7 @@ class NetworkConfig:
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, eq=False)
     dialer: Dialer | None = attrs.field(default=None, eq=False)
     clock: Callable[[], float] | None = attrs.field(default=None, eq=False)
+    parallel_signature_key: str | None = attrs.field(default=None, validator=_signature_key)
 
     def now(self) -> float:
         """Return the exchange's time in seconds since 1970."""

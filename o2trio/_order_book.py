@@ -20,7 +20,7 @@ import trio
 from ._errors import InvalidRequest
 from ._latest import all_live, subscribe_latest
 from ._runtime import Runtime
-from .models import DepthChanges, DepthUpdate, Level, Market, Rounding, Side
+from .models import Amount, DepthChanges, DepthUpdate, Level, Market, Rounding, Side
 from .streams import DepthBook, Mailbox, State, Topic, TopicKey
 from .streams._book import ReadOnlyBook
 from .wire import AnyUpdate, Kind
@@ -228,27 +228,27 @@ class OrderBook:
             BookLevel(price(level.price), quantity(level.quantity)) for level in self.raw.levels(side, count)
         )
 
-    def volume_to(self, price: str | int | Decimal) -> Decimal:
+    def volume_to(self, price: Amount) -> Decimal:
         """Return what rests between the middle of the book and `price`, that included, in base units.
 
         Below the middle these are bids, above it asks.
 
         Raises:
-          InvalidRequest: no price, negative, or a float.
+          InvalidRequest: not a price: negative, a float, or a bare integer.
         """
         market, raw = self.market, self.raw
         lowest = market.raw_price(price, Rounding.CEILING)
         highest = market.raw_price(price, Rounding.FLOOR)
         return market.quantity(raw.volume_to(Side.BUY, lowest) + raw.volume_to(Side.SELL, highest))
 
-    def vwap(self, side: Side, quantity: str | int | Decimal) -> Decimal | None:
+    def vwap(self, side: Side, quantity: Amount) -> Decimal | None:
         """Return the average price, weighted by size, of the best `quantity` (base units) of one side.
 
         Ask for ``sell`` to learn what buying would cost. The average is rounded to 28 digits;
         ``book.raw.vwap`` is exact. None if the side does not hold so much.
 
         Raises:
-          InvalidRequest: no quantity above zero, a float, or finer than a chain unit.
+          InvalidRequest: not a quantity above zero: a float, a bare integer, or finer than a chain unit.
         """
         return self._price(self.raw.vwap(side, self.market.raw_quantity(quantity)), _AVERAGE)
 

@@ -125,7 +125,8 @@ class Runtime:
     def desk(self, account: Id) -> Desk:
         """Return the one desk over which everything is sent in the name of an account."""
         if account not in self._desks:
-            self._desks[account] = Desk(account, self.rest, self.options, self.config.now)
+            key = self.config.parallel_signature_key
+            self._desks[account] = Desk(account, self.rest, self.options, self.config.now, key)
         return self._desks[account]
 
     def soon(self, callback: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ from ._derived import DerivedStream
 from ._errors import ConnectionFault, ServerError
 from ._latest import all_live, subscribe_latest
 from ._runtime import Runtime
-from .models import Id, Level, Market, Origin, Trade, TradeUpdate
+from .models import ChainUnits, Id, Level, Market, Origin, Trade, TradeUpdate
 from .streams import Subscription, Topic, TopicKey
 from .wire import AnyUpdate, Kind
 
@@ -35,7 +35,7 @@ class TickerUpdate:
     market_id: Id
     best_bid: Level | None = None
     best_ask: Level | None = None
-    last_price: int | None = None
+    last_price: ChainUnits | None = None
     is_stale: bool = False
 
 

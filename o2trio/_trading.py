@@ -16,8 +16,8 @@ from ._errors import InvalidRequest
 from ._names import Account, check_market, identity_of, owner_of
 from ._streaming import Streaming
 from ._trading_errors import AccountMissing, SessionReplaced
-from .models import AccountState, Asset, Identity, Market, RegisteredSession
-from .trading import AccountSetup, Amount, FuelWallet, Raw, Receipt, Session, Signer, SignerKind, Withdrawal
+from .models import AccountState, Amount, Asset, Identity, Market, RegisteredSession
+from .trading import AccountSetup, FuelWallet, Receipt, Session, Signer, SignerKind, Withdrawal
 from .trading._desk import Desk
 from .trading._lifecycle import setup_account, upgrade_account, withdraw
 from .trading._opening import Opening, check_registered, markets_of
@@ -81,8 +81,8 @@ class Trading(Streaming):
         self,
         owner: Signer,
         asset: str | Asset,
-        amount: Amount,
         *,
+        amount: Amount,
         to: str | Identity | None = None,
         lane: int | None = None,
     ) -> Receipt:
@@ -93,7 +93,7 @@ class Trading(Streaming):
         Args:
           owner: signs it.
           asset: a symbol such as ``"fUSDC"`` (any letter case), an asset id or an :class:`Asset`.
-          amount: in whole units, or :class:`Raw`.
+          amount: text or Decimal in whole units, or :class:`Raw` in chain units.
           to: a wallet's address or an :class:`Identity`; by default the owner.
           lane: use a parallel nonce of this lane (0 to 4), for which the owner signs typed data; None uses
             the sequential nonce.
@@ -109,7 +109,7 @@ class Trading(Streaming):
         check_lane(lane)
         target = owner_of(owner.address if to is None else to)
         found = await self._asset(asset)
-        raw = amount.value if isinstance(amount, Raw) else found.raw(amount)
+        raw = found.raw(amount)
         if raw == 0:
             raise InvalidRequest("AmountIsZero: there is nothing to withdraw")
         desk, _ = await self._owned(owner)
@@ -189,17 +189,21 @@ class Trading(Streaming):
         key: Signer,
         *,
         owner: Signer | None = None,
+        markets: MarketNames | None = None,
         lane: int | None = None,
         settle_first: bool = True,
     ) -> AbstractAsyncContextManager[Session]:
         """Open the session that was registered with `key` before, perhaps by another run of the program.
 
-        Its markets and its expiry are what the exchange has registered.
+        Its markets and its expiry are what the exchange has registered. Where the record of them cannot be
+        read, `markets` and 30 days are assumed; the exchange itself refuses what is beyond.
 
         Args:
           account: the trading account.
           key: the session key.
           owner: renews it before it ends, if given, for 30 days each time.
+          markets: what it was opened for. It matters only where the exchange's record cannot be read; if it
+            is not given then, every market is assumed.
           lane, settle_first: as for :meth:`session`.
 
         Raises:
@@ -213,6 +217,7 @@ class Trading(Streaming):
         if owner is not None:
             _check_signer(owner, "owner")
         check_lane(lane)
+        names = None if markets is None else _market_list(markets)
 
         @asynccontextmanager
         async def opened() -> AsyncGenerator[Session]:
@@ -225,7 +230,7 @@ class Trading(Streaming):
                 owner=state.owner.id,
                 owner_signer=owner,
                 key=key,
-                markets=markets_of(session, listed),
+                markets=markets_of(session, listed, names),
                 listed=listed,
                 life=_LIFE.total_seconds(),
                 expiry=session.expiry,
@@ -250,7 +255,7 @@ class Trading(Streaming):
             if state is None or state.owner is None:
                 raise AccountMissing(f"the exchange knows no account {account.id} with an owner")
             try:
-                return state, check_registered(state, key, self._runtime.config.now())
+                return state, check_registered(state, key, self._runtime.config.now(), _LIFE.total_seconds())
             except SessionReplaced:
                 if last:
                     raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ._errors import ApiError, CallerError, ConnectionFault, O2Error, ServerError
 
 if TYPE_CHECKING:
-    from .models import AccountState, Order
+    from .models import AccountState, Id, Order
     from .trading import Receipt, Submission, Verdict
 
 __all__ = [
@@ -141,11 +141,15 @@ class OutcomeUnknown(ConnectionFault):
     Attributes:
       submission: what was sent, and what is needed to find out what became of it.
       confirmed: whether the exchange has said that it ran; only the orders that it placed are not known.
+      named: the orders that it named then, as far as they could be read.
+      order_ids: the ids of those that could not be read otherwise.
       verdict: what became of it, and the orders that it placed, once that was found out; else None.
     """
 
     def __init__(self, message: str, submission: Submission) -> None:
         self.submission = submission
         self.confirmed = False
+        self.named: tuple[Order, ...] = ()
+        self.order_ids: tuple[Id, ...] = ()
         self.verdict: tuple[Verdict, tuple[Order, ...]] | None = None
         super().__init__(message)

@@ -163,7 +163,9 @@ async def orders(task: Task) -> Result:
 
 async def _order(listed: Markets, market: Market, key: FuelWallet, nonce: int) -> bytes:
     account = Identity.contract(ACCOUNT)
-    action = to_action(NewOrder(market, "buy", "10.01", "4"), lambda _: market, account, time.time)
+    action = to_action(
+        NewOrder(market, "buy", price="10.01", quantity="4"), lambda _: market, account, time.time
+    )
     actions = with_settlements([action], account)
     draft = actions_draft(key, key.address, ACCOUNT, actions, listed, Track.SEQUENTIAL)
     signature = {"Secp256k1": await signature_of(key, draft.request(nonce), 10)}

@@ -1,10 +1,11 @@
 """What the exchange says, as immutable attrs classes. No decoding, no I/O."""
 
 from ._accounts import AccountInfo, Balance, BalanceUpdate, BookBalance, NonceUpdate
+from ._amounts import Amount, ChainUnits, Raw, Rounding
 from ._common import Gap, Origin, Side, Update
 from ._depth import DepthChanges, DepthUpdate, Level
 from ._ids import Id, Identity, IdentityKind, normalize_id
-from ._markets import Asset, Market, Markets, Rounding
+from ._markets import Asset, Market, Markets
 from ._orders import (
     UNKNOWN_TYPE,
     Fill,
@@ -51,11 +52,13 @@ __all__ = [
     "AggregatedSummary",
     "AggregatedTicker",
     "AggregatedTrade",
+    "Amount",
     "Asset",
     "Balance",
     "BalanceUpdate",
     "Bar",
     "BookBalance",
+    "ChainUnits",
     "CoinGeckoTicker",
     "Cursor",
     "DepthChanges",
@@ -78,6 +81,7 @@ __all__ = [
     "OrderType",
     "OrderUpdate",
     "Origin",
+    "Raw",
     "RegisteredSession",
     "Resolution",
     "Rounding",

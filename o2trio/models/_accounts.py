@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Update
 from ._ids import Id, Identity, normalize_id
 from ._understanding import NotUnderstood, in_order, unread_field
@@ -25,9 +26,9 @@ class BookBalance:
       unread: fields that could not be read: wire name to raw value.
     """
 
-    locked: int
-    unlocked: int
-    fee: int | None = None
+    locked: ChainUnits = attrs.field(converter=units)
+    unlocked: ChainUnits = attrs.field(converter=units)
+    fee: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     unread: Mapping[str, object] = unread_field()
 
 
@@ -52,23 +53,23 @@ class Balance:
 
     identity: Identity
     asset_id: Id
-    total_unlocked: int
-    total_locked: int
-    trading_account_balance: int
+    total_unlocked: ChainUnits = attrs.field(converter=units)
+    total_locked: ChainUnits = attrs.field(converter=units)
+    trading_account_balance: ChainUnits = attrs.field(converter=units)
     order_books: Mapping[Id, BookBalance] = attrs.field(
         factory=dict[Id, BookBalance], converter=_read_only, hash=False
     )
     unread: Mapping[str, object] = unread_field()
 
     @property
-    def available(self) -> int:
+    def available(self) -> ChainUnits:
         """Free funds: `total_unlocked`."""
         return self.total_unlocked
 
     @property
-    def total(self) -> int:
+    def total(self) -> ChainUnits:
         """Everything the account owns of this asset: unlocked and locked."""
-        return self.total_unlocked + self.total_locked
+        return ChainUnits(self.total_unlocked + self.total_locked)
 
 
 @attrs.frozen(slots=True, kw_only=True)

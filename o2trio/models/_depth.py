@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ._amounts import ChainUnits, units
 from ._common import Origin, Update
 from ._ids import Id
 
@@ -20,8 +21,8 @@ class Level:
         update the **signed difference** to the size before.
     """
 
-    price: int
-    quantity: int
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
 
 
 @attrs.frozen(slots=True)

@@ -4,70 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from decimal import (
-    ROUND_CEILING,
-    ROUND_DOWN,
-    ROUND_FLOOR,
-    ROUND_HALF_EVEN,
-    ROUND_UP,
-    Context,
-    Decimal,
-    InvalidOperation,
-)
-from enum import Enum
+from decimal import Decimal
 from typing import cast
 
 import attrs
 
-from .._errors import InvalidRequest, MarketUnreadable, UnknownMarket
+from .._errors import MarketUnreadable, UnknownMarket
+from ._amounts import EXACT, Amount, ChainUnits, Rounding, to_raw, units
 from ._ids import Id, normalize_id
 from ._understanding import NotUnderstood, unread_field
 
-__all__ = ["Asset", "Market", "Markets", "Rounding"]
-
-_EXACT = Context(prec=400)
-"""Wide enough that no sum or product of 256-bit numbers is ever rounded."""
-
-
-class Rounding(Enum):
-    """What to do with a decimal number that is no whole number of steps."""
-
-    EXACT = "exact"
-    """Raise :exc:`InvalidRequest`."""
-    DOWN = ROUND_DOWN
-    """Toward zero."""
-    UP = ROUND_UP
-    """Away from zero."""
-    FLOOR = ROUND_FLOOR
-    CEILING = ROUND_CEILING
-    NEAREST = ROUND_HALF_EVEN
-
-
-def _to_raw(value: str | int | Decimal, decimals: int, step: int, rounding: Rounding, what: str) -> int:
-    """Return `value` in chain units, as a multiple of `step` chain units."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise InvalidRequest(
-            f"{what} must be text, int or Decimal, not {type(value).__name__} {value!r:.40}; "
-            "a float is not exact: pass its digits as text"
-        )
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise InvalidRequest(f"{what} is not a decimal number: {value!r:.40}") from None
-    # Beyond these bounds the arithmetic below would no longer be exact, or no longer be quick.
-    sensible = number.is_finite() and number >= 0 and (number == 0 or -200 < number.adjusted() <= 60)
-    if not sensible or len(number.as_tuple().digits) > 120:
-        raise InvalidRequest(
-            f"{what} must be a finite number from 0 to 10**60 with few digits: {value!r:.40}"
-        )
-    steps = _EXACT.divide(number.scaleb(decimals, _EXACT), Decimal(step))
-    whole = steps.to_integral_value(ROUND_DOWN if rounding is Rounding.EXACT else rounding.value, _EXACT)
-    if rounding is Rounding.EXACT and whole != steps:
-        raise InvalidRequest(
-            f"{what} {value} is not a multiple of {Decimal(step).scaleb(-decimals, _EXACT):f}; "
-            "choose a rounding or round it yourself"
-        )
-    return int(whole) * step
+__all__ = ["Asset", "Market", "Markets"]
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -95,16 +42,16 @@ class Asset:
 
     def amount(self, raw: int) -> Decimal:
         """Return the amount `raw` (chain units) in whole units, exact."""
-        return Decimal(raw).scaleb(-self.decimals, _EXACT)
+        return Decimal(raw).scaleb(-self.decimals, EXACT)
 
-    def raw(self, amount: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-        """Return `amount` (whole units) in chain units.
+    def raw(self, amount: Amount, rounding: Rounding = Rounding.EXACT) -> ChainUnits:
+        """Return `amount` (text or Decimal in whole units; a :class:`Raw` stays as it is) in chain units.
 
         Raises:
-          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than one chain
-            unit.
+          InvalidRequest: not a number, negative, a float, an integer (whose unit it does not say), or (with
+            ``Rounding.EXACT``) finer than one chain unit.
         """
-        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.name}")
+        return to_raw(amount, self.decimals, 1, rounding, "amount", self.name)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -133,8 +80,8 @@ class Market:
     market_id: Id
     maker_fee: int = 0
     taker_fee: int = 0
-    min_order: int = 0
-    dust: int = 0
+    min_order: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
+    dust: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
     price_window: int | Decimal = 0
     base: Asset
     quote: Asset
@@ -152,14 +99,13 @@ class Market:
         return f"{self.base.name}/{self.quote.name}"
 
     @property
-    def price_step(self) -> int:
-        """The least difference of two prices, chain units."""
-        step: int = 10 ** max(self.quote.decimals - self.quote.max_precision, 0)
-        return step
+    def price_step(self) -> ChainUnits:
+        """The least difference of two prices."""
+        return ChainUnits(10 ** max(self.quote.decimals - self.quote.max_precision, 0))
 
     def price(self, raw: int) -> Decimal:
         """Return the price `raw` (chain units) as quote per base, exact."""
-        return Decimal(raw).scaleb(-self.quote.decimals, _EXACT)
+        return Decimal(raw).scaleb(-self.quote.decimals, EXACT)
 
     def quantity(self, raw: int) -> Decimal:
         """Return the quantity `raw` (chain units) in whole base units, exact."""
@@ -169,23 +115,25 @@ class Market:
         """Return the quote amount `raw` (chain units) in whole quote units, exact."""
         return self.quote.amount(raw)
 
-    def raw_price(self, price: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-        """Return `price` (quote per base) in chain units, a multiple of :attr:`price_step`.
+    def raw_price(self, price: Amount, rounding: Rounding = Rounding.EXACT) -> ChainUnits:
+        """Return `price` (quote per base, text or Decimal) in chain units, a multiple of :attr:`price_step`.
+
+        A :class:`Raw` stays as it is.
 
         Raises:
-          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) between two
-            permitted prices.
+          InvalidRequest: not a number, negative, a float, an integer (whose unit it does not say), or (with
+            ``Rounding.EXACT``) between two permitted prices.
         """
-        return _to_raw(price, self.quote.decimals, self.price_step, rounding, f"price for {self.pair}")
+        return to_raw(price, self.quote.decimals, self.price_step, rounding, "price", self.pair)
 
-    def raw_quantity(self, quantity: str | int | Decimal, rounding: Rounding = Rounding.EXACT) -> int:
-        """Return `quantity` (whole base units) in chain units.
+    def raw_quantity(self, quantity: Amount, rounding: Rounding = Rounding.EXACT) -> ChainUnits:
+        """Return `quantity` (base units, text or Decimal) in chain units; a :class:`Raw` stays as it is.
 
         Raises:
-          InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than
-            one chain unit.
+          InvalidRequest: not a number, negative, a float, an integer (whose unit it does not say), or (with
+            ``Rounding.EXACT``) finer than one chain unit.
         """
-        return _to_raw(quantity, self.base.decimals, 1, rounding, f"quantity for {self.pair}")
+        return to_raw(quantity, self.base.decimals, 1, rounding, "quantity", self.pair)
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import attrs
 
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Side, Update, time_from
 from ._ids import Id, Identity
 from ._understanding import NotUnderstood, in_order, unread_field
@@ -39,7 +40,7 @@ class OrderState(StrEnum):
 
 @attrs.frozen(slots=True)
 class OrderType:
-    """An order's type.
+    """An order's type; its numbers are passed by name.
 
     Attributes:
       name: ``Spot``, ``PostOnly``, ``FillOrKill``, ``Market``, ``Limit``, ``BoundedMarket``, a
@@ -50,10 +51,10 @@ class OrderType:
     """
 
     name: str
-    price: int | None = None
-    timestamp: int | None = None
-    max_price: int | None = None
-    min_price: int | None = None
+    price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
+    timestamp: int | None = attrs.field(default=None, kw_only=True)
+    max_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
+    min_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none, kw_only=True)
 
     def __str__(self) -> str:
         return self.name
@@ -68,8 +69,8 @@ class Fill:
     """One fill inside an order; units as in :class:`Trade`."""
 
     order_id: Id
-    price: int
-    quantity: int
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
     timestamp: int | None = None
     unread: Mapping[str, object] = unread_field()
 
@@ -113,10 +114,10 @@ class Order:
     order_id: Id
     side: Side
     order_type: OrderType = UNKNOWN_TYPE
-    price: int
-    quantity: int
-    quantity_fill: int = 0
-    price_fill: int = 0
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
+    quantity_fill: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
+    price_fill: ChainUnits = attrs.field(default=ChainUnits(0), converter=units)
     timestamp: int | None = None
     close: bool = False
     cancel: bool = False
@@ -146,9 +147,9 @@ class Order:
         return not (self.close or self.cancel)
 
     @property
-    def quantity_open(self) -> int:
+    def quantity_open(self) -> ChainUnits:
         """What may still be filled, chain units of the base asset; 0 once the order is closed."""
-        return max(self.quantity - self.quantity_fill, 0) if self.is_open else 0
+        return ChainUnits(max(self.quantity - self.quantity_fill, 0) if self.is_open else 0)
 
     @property
     def time(self) -> datetime | None:
@@ -186,8 +187,8 @@ class TriggerOrder:
 
     order_id: Id
     side: Side
-    trigger_price: int
-    quantity: int | None = None
+    trigger_price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     parent: Id | None = None
     order_type: OrderType = UNKNOWN_TYPE
     close: bool = False

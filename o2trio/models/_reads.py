@@ -15,6 +15,7 @@ from typing import Self
 import attrs
 
 from ._accounts import AccountInfo
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Side, datetime_from
 from ._ids import Id, Identity
 from ._orders import Order
@@ -115,10 +116,10 @@ class Cursor:
         return cls(item.timestamp, item.trade_id if isinstance(item, Trade) else item.order_id)
 
 
-def _both_volumes(bar: Bar) -> int | None:
+def _both_volumes(bar: Bar) -> ChainUnits | None:
     if bar.buy_volume is None or bar.sell_volume is None:
         return None
-    return bar.buy_volume + bar.sell_volume
+    return ChainUnits(bar.buy_volume + bar.sell_volume)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -134,13 +135,15 @@ class Bar:
     """
 
     timestamp: int
-    open: int
-    high: int
-    low: int
-    close: int
-    buy_volume: int | None = None
-    sell_volume: int | None = None
-    volume: int | None = attrs.field(default=attrs.Factory(_both_volumes, takes_self=True))
+    open: ChainUnits = attrs.field(converter=units)
+    high: ChainUnits = attrs.field(converter=units)
+    low: ChainUnits = attrs.field(converter=units)
+    close: ChainUnits = attrs.field(converter=units)
+    buy_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    sell_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    volume: ChainUnits | None = attrs.field(
+        default=attrs.Factory(_both_volumes, takes_self=True), converter=units_or_none
+    )
     unread: Mapping[str, object] = unread_field()
 
     @property
@@ -162,11 +165,11 @@ class MarketSummary:
     """
 
     market_id: Id | None = None
-    last_price: int | None = None
-    high_price: int | None = None
-    low_price: int | None = None
-    volume_24h: int | None = None
-    quote_volume: int | None = None
+    last_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    high_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    low_price: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    volume_24h: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    quote_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     change_24h: Decimal | None = None
     unread: Mapping[str, object] = unread_field()
 
@@ -187,18 +190,18 @@ class Ticker:
     """
 
     market_id: Id | None = None
-    bid: int | None = None
-    bid_volume: int | None = None
-    ask: int | None = None
-    ask_volume: int | None = None
-    last: int | None = None
-    open: int | None = None
-    high: int | None = None
-    low: int | None = None
-    close: int | None = None
-    previous_close: int | None = None
-    base_volume: int | None = None
-    quote_volume: int | None = None
+    bid: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    bid_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    ask: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    ask_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    last: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    open: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    high: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    low: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    close: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    previous_close: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    base_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    quote_volume: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     change: Decimal | None = None
     average: Decimal | None = None
     percentage: Decimal | None = None

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import attrs
 
+from ._amounts import ChainUnits, units, units_or_none
 from ._common import Side, Update, milliseconds_from, time_from
 from ._ids import Id, Identity
 from ._understanding import NotUnderstood, in_order, unread_field
@@ -60,15 +61,15 @@ class Trade:
 
     trade_id: str
     side: Side
-    price: int
-    quantity: int
-    total: int | None = None
+    price: ChainUnits = attrs.field(converter=units)
+    quantity: ChainUnits = attrs.field(converter=units)
+    total: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     timestamp: int | None = None
     maker: Identity | None = None
     taker: Identity | None = None
     trader_side: TraderSide | None = None
-    maker_fee: int | None = None
-    taker_fee: int | None = None
+    maker_fee: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
+    taker_fee: ChainUnits | None = attrs.field(default=None, converter=units_or_none)
     unread: Mapping[str, object] = unread_field()
 
     @property

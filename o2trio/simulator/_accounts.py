@@ -38,9 +38,11 @@ class Revert(Exception):
         without a log; or ``Text``, of which `variant` is all that is known.
       variant: its variant, for example ``OrderPartiallyFilled``.
       tx_id: the transaction, once it is over.
+      nonce: the account's sequential nonce after it, if it used the one before.
     """
 
     tx_id: Id | None = None
+    nonce: int | None = None
 
     def __init__(self, enum: str, variant: str, detail: str = "") -> None:
         self.enum = enum

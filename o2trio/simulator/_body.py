@@ -87,11 +87,11 @@ class Body:
             raise self._wrong(name, "must name an Address or a ContractId")
         return Identity(IdentityKind(kind), self._id(value, name))
 
-    def signature(self, name: str, kind: str) -> bytes:
-        """Return the 64 bytes of a signature of one kind, ``Secp256k1`` or ``TypedSecp256k1``."""
+    def signature(self, name: str, *kinds: str) -> bytes:
+        """Return the 64 bytes of a signature of one of some kinds: ``Secp256k1``, ``TypedSecp256k1``."""
         given, value = self.tagged(name)
-        if given != kind:
-            raise self._wrong(name, f"must be a {kind} signature here")
+        if given not in kinds:
+            raise self._wrong(name, f"must be a {' or '.join(kinds)} signature here")
         digits = value.removeprefix("0x") if isinstance(value, str) else ""
         try:
             signature = bytes.fromhex(digits) if digits.isascii() and digits.isalnum() else b""

@@ -76,6 +76,7 @@ class Flavour:
         raw receipts in the text; ``structured`` and ``typed`` have them in a list, tagged outside or inside.
       refusal_status: of a coded error about session actions: its own, or always 200.
       whitelist: whether the endpoint fails, as everywhere since it retired, or still succeeds.
+      parallel_signature_key: under which key session actions with a parallel nonce must hold their signature.
     """
 
     snapshot_key: Literal["view", "orders"] = "view"
@@ -104,6 +105,7 @@ class Flavour:
     revert_text: Literal["logs", "escaped", "receipts", "structured", "typed"] = "logs"
     refusal_status: Literal["own", "ok"] = "own"
     whitelist: Literal["retired", "open"] = "retired"
+    parallel_signature_key: Literal["Secp256k1", "TypedSecp256k1", "either"] = "Secp256k1"
 
     # -- small parts -------------------------------------------------------------------------------
 
@@ -112,6 +114,12 @@ class Flavour:
         if self.ids == "prefixed":
             return value
         return value[2:].upper() if self.ids == "upper" else value[2:]
+
+    @property
+    def parallel_signature_keys(self) -> tuple[str, ...]:
+        """The keys that are accepted with a parallel nonce."""
+        key = self.parallel_signature_key
+        return ("Secp256k1", "TypedSecp256k1") if key == "either" else (key,)
 
     def identity(self, identity: Identity) -> Json:
         """Spell an identity."""

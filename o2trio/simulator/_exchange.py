@@ -122,13 +122,21 @@ class Exchange(Clearing):
                 result = work()
         except Revert as revert:
             revert.tx_id = self.tx_id
+            revert.nonce = account.nonce if parallel is None else None
             raise
         for market_id in self._states:
             self._forget(market_id)
         return result
 
     def place(
-        self, account: Account, market_id: Id, side: Side, price: int, quantity: int, order_type: OrderType
+        self,
+        account: Account,
+        market_id: Id,
+        side: Side,
+        *,
+        price: int,
+        quantity: int,
+        order_type: OrderType,
     ) -> BookOrder:
         """Place an order, match it, and rest what remains if its type rests; a transaction of its own.
 

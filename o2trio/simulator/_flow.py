@@ -176,7 +176,9 @@ class Flow:
         least = -(-market.min_order * 10**market.base.decimals // price)
         quantity = -(-max(quantity, least) // step) * step
         try:
-            self._exchange.place(account, market.market_id, side, price, quantity, kind)
+            self._exchange.place(
+                account, market.market_id, side, price=price, quantity=quantity, order_type=kind
+            )
         except Revert as revert:
             if revert.variant == "NotEnoughBalance":
                 self._exchange.settle(account, market.market_id)

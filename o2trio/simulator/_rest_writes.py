@@ -97,8 +97,10 @@ class Write:
         if parallel is None:
             nonce = self.body.number("nonce")
             if nonce != account.nonce:
-                reason = f"Nonce in the request {nonce} does not match the account nonce {account.nonce}"
-                raise Fault(400, 1001, "Invalid nonce", reason)
+                found = f"is less than the nonce in the database({account.nonce})"
+                if nonce > account.nonce:
+                    found = f"does not match the account nonce {account.nonce}"
+                raise Fault(400, 1001, "Invalid nonce", f"Nonce in the request {nonce} {found}")
         done = self.exchange.transact(account, work, parallel=parallel)
         return self.exchange.tx_id, done
 
@@ -204,7 +206,8 @@ def _session_actions(write: Write) -> Json:
         message = actions_bytes(body.number("nonce"), calls)
     else:
         message = parallel_actions_bytes(parallel, calls)
-    signature = body.signature("signature", "Secp256k1")
+    keys = ("Secp256k1",) if parallel is None else write.flavour.parallel_signature_keys
+    signature = body.signature("signature", *keys)
     session = account.session
     if session is None or session.session_id != session_id:
         raise Fault(401, 4001, "Invalid session", "Invalid session address")
@@ -276,7 +279,13 @@ def _create(market: Market, body: Body) -> Action:
     side = _SIDES.get(body.text("side"))
     if side is None:
         raise Fault(400, 1001, f"side must be one of {', '.join(_SIDES)}")
-    return CreateOrder(market, side, body.number("price"), body.number("quantity"), _order_type(body))
+    return CreateOrder(
+        market,
+        side,
+        price=body.number("price"),
+        quantity=body.number("quantity"),
+        order_type=_order_type(body),
+    )
 
 
 def _order_type(body: Body) -> OrderType:

@@ -70,6 +70,8 @@ class _Told:
 def revert_response(revert: Revert, flavour: Flavour) -> Response:
     """Answer a request whose transaction failed."""
     told = _told(revert)
+    if revert.nonce is not None:
+        told = attrs.evolve(told, logs=(f"IncrementNonceEvent {{ nonce: {revert.nonce} }}", *told.logs))
     structured = flavour.revert_text in {"structured", "typed"}
     envelope: dict[str, Json] = {
         "message": "Transaction failed",

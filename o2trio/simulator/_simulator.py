@@ -5,14 +5,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from math import inf
 
 import trio
 
 from .._network import NetworkConfig
 from .._nursery import BareNursery
-from ..models import Id, Market, OrderType, Side
+from ..models import Amount, Id, Market, OrderType, Side
 from ._accounts import Account
 from ._audit import Audit
 from ._encode import DEFAULT_FLAVOUR, Flavour
@@ -127,8 +126,9 @@ class Simulator:
         account: Account,
         market: Market | str,
         side: Side | str,
-        price: int | str | Decimal,
-        quantity: int | str | Decimal,
+        *,
+        price: Amount,
+        quantity: Amount,
         order_type: OrderType | str = "Spot",
     ) -> BookOrder:
         """Place an order in a block of its own and publish the block.
@@ -137,20 +137,26 @@ class Simulator:
           account: who places it.
           market: a market, its pair or its id.
           side: ``buy`` or ``sell``.
-          price, quantity: chain units as int, or whole units as decimal text or Decimal.
+          price, quantity: text or Decimal in whole units, or :class:`Raw` in chain units.
           order_type: an order type, or the name of one without parameters.
 
         Raises:
           Revert: the contract refuses; the nonce has moved and that is published.
-          InvalidRequest: a number has too many digits for the market.
+          InvalidRequest: not an amount: a bare integer, a float, or too many digits for the market.
           UnknownMarket: there is no such market.
         """
         found = self.market(market) if isinstance(market, str) else market
-        raw_price = price if isinstance(price, int) else found.raw_price(price)
-        raw_quantity = quantity if isinstance(quantity, int) else found.raw_quantity(quantity)
+        raw_price, raw_quantity = found.raw_price(price), found.raw_quantity(quantity)
         kind = OrderType(order_type) if isinstance(order_type, str) else order_type
         try:
-            return self.exchange.place(account, found.market_id, Side(side), raw_price, raw_quantity, kind)
+            return self.exchange.place(
+                account,
+                found.market_id,
+                Side(side),
+                price=raw_price,
+                quantity=raw_quantity,
+                order_type=kind,
+            )
         finally:
             self._publish()
 

@@ -264,7 +264,7 @@ class DepthBook(ReadOnlyBook):
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
         for levels in (changes.bids, changes.asks):
-            sizes = {level.price: level.quantity for level in levels if level.quantity > 0}
+            sizes: dict[int, int] = {level.price: level.quantity for level in levels if level.quantity > 0}
             sides.append(sizes if len(sizes) == len(levels) else _sizes(levels))
         bids, asks = sides
         self._bids.load(bids, sorted(bids))

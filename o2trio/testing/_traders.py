@@ -158,7 +158,9 @@ class Trader(User):
         quantity = (_TWIN_QUANTITY + (0 if is_twin else serial)) * _UNIT
         kind = random.choice(("Spot", "Spot", "PostOnly", "FillOrKill"))
         attempt = Attempt((side, price, quantity, kind), is_twin, world.era.number)
-        return attempt, NewOrder(session.markets[0], side, Raw(price), Raw(quantity), kind)
+        return attempt, NewOrder(
+            session.markets[0], side, price=Raw(price), quantity=Raw(quantity), order_type=kind
+        )
 
     def _note_losses(self, world: World, session: Session) -> None:
         # The era of the attempt, not that of now: the exchange may have restarted while it was under way.

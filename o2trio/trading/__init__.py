@@ -3,10 +3,11 @@
 Nothing here knows the client; what it opens is in ``o2trio._trading``.
 """
 
+from ..models import Amount, Raw
 from ._actions import MAX_ACTIONS, Action, CancelOrder, CreateOrder, RegisterReferer, SettleBalance
 from ._lifecycle import AccountSetup
 from ._orders import SessionOrder
-from ._requests import Amount, BoundedMarket, Cancel, Limit, NewOrder, OrderKind, Raw, Request, Settle
+from ._requests import BoundedMarket, Cancel, Limit, NewOrder, OrderKind, Request, Settle
 from ._session import Session
 from ._signers import (
     Signer,

@@ -36,13 +36,13 @@ def _pair(market: Market) -> str:
 
 @attrs.frozen(slots=True)
 class CreateOrder:
-    """Place an order; price and quantity in chain units."""
+    """Place an order; price and quantity in chain units, by name only."""
 
     market: Market = attrs.field(repr=_pair)
     side: Side
-    price: int
-    quantity: int
-    order_type: OrderType = attrs.field(factory=lambda: OrderType("Spot"))
+    price: int = attrs.field(kw_only=True)
+    quantity: int = attrs.field(kw_only=True)
+    order_type: OrderType = attrs.field(factory=lambda: OrderType("Spot"), kw_only=True)
 
     def to_json(self) -> Json:
         """Return the action as the exchange reads it."""

@@ -215,7 +215,7 @@ def call_of(action: Action, accounts_registry_id: Id | None) -> Call:
     """
     book = action.market.contract_id
     match action:
-        case CreateOrder(market, side, price, quantity, order_type):
+        case CreateOrder(market, side, price=price, quantity=quantity, order_type=order_type):
             asset = market.quote if side is Side.BUY else market.base
             data = order_args(price, quantity, order_type)
             amount = forward_amount(market, side, price, quantity)

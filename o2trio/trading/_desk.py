@@ -7,30 +7,30 @@ left, or nobody knows yet. What the submissions say is decided by those who draf
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 
 import attrs
 import trio
 
-from .._errors import ApiError, InvalidRequest, RequestFailed
+from .._errors import ApiError, DecodeError, InvalidRequest, RequestFailed
 from .._network import Options
 from .._trading_errors import OnChainRevert, OutcomeUnknown
-from ..models import Id, Identity, Order
+from ..models import Id, Identity, Order, Rows
 from ..rest import RestClient
 from ..rest._writes import AnswerLost
 from . import _refusals as refusals
-from ._actions import Action, CreateOrder
+from ._actions import CreateOrder
 from ._bytes import ParallelNonce
 from ._ledger import Ledger
-from ._search import NotShown, effect
-from ._signers import Signer, SigningRequest
+from ._search import NotShown, effect, named_orders
+from ._signature_keys import ParallelKey, SignatureKey
 from ._signing import signature_of
-from ._submission import Submission, Verdict, Withdrawal
+from ._submission import Draft, Ran, Submission, Verdict
 from ._tracks import Lane, SequentialTrack, Track
 
-__all__ = ["Desk", "Draft", "Ran"]
+__all__ = ["Desk"]
 
 ATTEMPTS = 3
 """How often a submission is signed anew after the exchange has refused its sequential nonce."""
@@ -41,47 +41,6 @@ REMEMBERED = 1000
 _numbers = count(1)
 
 
-@attrs.frozen(slots=True, kw_only=True)
-class Draft:
-    """A submission that only lacks nonce and signature.
-
-    Attributes:
-      purpose: in one word.
-      method, path: of the request.
-      owner: whom the exchange counts the request for.
-      signer: whose signature it needs.
-      request: returns what is to be signed with a nonce; raises :exc:`InvalidRequest` if it cannot be.
-      body: everything in the request but nonce and signature.
-      session_id, actions, withdrawal: see :class:`Submission`.
-    """
-
-    purpose: str
-    method: str
-    path: str
-    owner: Id
-    signer: Signer
-    request: Callable[[int], SigningRequest]
-    body: Mapping[str, object]
-    session_id: Identity | None = None
-    actions: tuple[Action, ...] = ()
-    withdrawal: Withdrawal | None = None
-
-
-@attrs.frozen(slots=True)
-class Ran:
-    """A submission that ran.
-
-    Attributes:
-      submission: what was sent.
-      tx_id: the transaction; None if its answer was lost on the way, but its effect was found.
-      orders: what it placed, in the order of its actions; None while that is not known.
-    """
-
-    submission: Submission
-    tx_id: str | None
-    orders: tuple[Order, ...] | None = ()
-
-
 class Desk:
     """The desk of one trading account.
 
@@ -90,6 +49,7 @@ class Desk:
       rest: the REST client.
       options: limits and intervals.
       now: the exchange's time in seconds since 1970.
+      signature_key: see ``NetworkConfig.parallel_signature_key``.
 
     Attributes:
       sequential: the account's counter.
@@ -98,7 +58,14 @@ class Desk:
       resolving: held while one of them is looked into.
     """
 
-    def __init__(self, account: Id, rest: RestClient, options: Options, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        account: Id,
+        rest: RestClient,
+        options: Options,
+        now: Callable[[], float],
+        signature_key: str | None = None,
+    ) -> None:
         self.account = account
         self.rest = rest
         self.options = options
@@ -112,6 +79,7 @@ class Desk:
         self._landed = trio.Event()
         self._ran: dict[tuple[Track, int], int] = {}
         self._withdrawals: deque[Submission] = deque(maxlen=REMEMBERED)
+        self._parallel_key = ParallelKey(signature_key)
 
     # -- what others ask for ------------------------------------------------------------------------
 
@@ -161,7 +129,7 @@ class Desk:
           OnChainRevert, ApiError, RequestFailed, SignerFailed: as for :meth:`submit`.
         """
         submission = self._submission(draft, nonce, track)
-        await self._send(submission, draft, lambda: None)
+        await self._send(submission, draft, lambda _is_under_way: None)
         self._note_ran(submission)
 
     def record(self, submission: Submission, verdict: Verdict, orders: tuple[Order, ...] = ()) -> None:
@@ -234,9 +202,10 @@ class Desk:
     async def _after_refusal(self, submission: Submission, error: ApiError) -> tuple[Ran | None, bool]:
         """Judge a refusal: return the submission if it ran nevertheless, and whether to sign it again."""
         track, nonce = self.sequential, submission.nonce
-        stale = refusals.is_stale(error)
+        stale, right = refusals.is_stale(error), refusals.right_nonce(error)
         if not stale and isinstance(error, OnChainRevert):
             track.reverted(nonce)
+            track.named(nonce, right)
             return None, False
         # A wrong signature and a wrong nonce inside the signed bytes look alike from outside.
         if not stale and not refusals.is_bad_signature(error):
@@ -244,19 +213,20 @@ class Desk:
         try:
             if not stale and not await track.passes(nonce):
                 return None, False
-            orders = await self._effect_of_refused(submission)
+            is_used = right is not None and right > nonce
+            orders = await self._effect_of_refused(submission, is_used=is_used)
         except BaseException as failure:
             lost = self._lost(submission, "the exchange says that its nonce is used")
             if isinstance(failure, Exception):
                 raise lost from failure
             raise
         if orders is None:
-            return None, await track.skip(nonce)
+            return None, track.named(nonce, right) or await track.skip(nonce)
         self.ledger.claim(orders)
         self._note_ran(submission)
         return Ran(submission, None, orders), False
 
-    async def _effect_of_refused(self, submission: Submission) -> tuple[Order, ...] | None:
+    async def _effect_of_refused(self, submission: Submission, *, is_used: bool) -> tuple[Order, ...] | None:
         """Return the orders of a submission that was refused for its nonce but ran nevertheless, or None.
 
         A gateway that repeats a request by itself makes it look so: the first copy runs, the second is
@@ -273,7 +243,7 @@ class Desk:
         try:
             return await effect(self, submission, seconds=self.options.submit_timeout)
         except NotShown:
-            if self.sequential.floor >= submission.nonce:
+            if is_used or self.sequential.floor >= submission.nonce:
                 raise
             return None  # The nonce was ahead of the exchange's: it is not used at all.
 
@@ -317,11 +287,14 @@ class Desk:
         if submission.withdrawal is not None:
             self._withdrawals.append(submission)
 
-        def on_sent() -> None:
-            self._in_flight[number] = submission
+        def note(is_under_way: bool) -> None:
+            if is_under_way:
+                self._in_flight[number] = submission
+            else:
+                self._in_flight.pop(number, None)
 
         try:
-            ran = await self._send(submission, draft, on_sent)
+            ran = await self._send(submission, draft, note)
         except AnswerLost as error:
             raise self._lost(submission, str(error)) from error
         except (ApiError, RequestFailed):
@@ -339,20 +312,43 @@ class Desk:
         if ran.orders is None:
             outcome = OutcomeUnknown(f"{submission} has run, but its orders are not known", submission)
             outcome.confirmed = True
+            outcome.named, outcome.order_ids = ran.named, ran.order_ids
             self.unresolved[number] = outcome
         return ran
 
-    async def _send(self, submission: Submission, draft: Draft, on_sent: Callable[[], None]) -> Ran:
-        request = draft.request(submission.nonce)
+    async def _send(self, submission: Submission, draft: Draft, note: Callable[[bool], None]) -> Ran:
+        """Sign and send it; once more under the other key where ``_signature_keys`` allows that.
+
+        `note` is told whether it is under way: True before it leaves, False once the exchange has refused it.
+        """
+        request, track, keys = draft.request(submission.nonce), submission.track, self._parallel_key
         signature = await signature_of(draft.signer, request, self.options.signer_timeout)
-        parallel = submission.track is Track.PARALLEL
-        body = {
-            **draft.body,
-            "parallel_nonce" if parallel else "nonce": str(submission.nonce),
-            "signature": {"TypedSecp256k1" if request.typed else "Secp256k1": signature},
-        }
-        answer = await self.rest.submit(draft.method, draft.path, body, owner=draft.owner, on_sent=on_sent)
-        return Ran(submission, answer.tx_id, self.ledger.claim_named(submission, answer.orders))
+
+        async def send(key: SignatureKey) -> Ran:
+            nonce = "parallel_nonce" if track is Track.PARALLEL else "nonce"
+            body = {**draft.body, nonce: str(submission.nonce), "signature": {key.value: signature}}
+            answer = await self.rest.submit(
+                draft.method, draft.path, body, owner=draft.owner, on_sent=lambda: note(True)
+            )
+            keys.accepted(key, request, track)
+            orders = self.ledger.claim_named(submission, answer.orders)
+            return Ran(submission, answer.tx_id, orders, answer.orders, _unread_ids(answer.orders))
+
+        key = keys.first(request, track)
+        try:
+            return await send(key)
+        except ApiError as error:
+            other = keys.after(error, key, request, track)
+            if other is None:
+                raise
+            refusal = error
+        note(False)
+        await self.rest.admit(draft.path, draft.owner)
+        try:
+            return await send(other)
+        except ApiError as error:
+            # If the other key is refused like the first, the first refusal says more.
+            raise (refusal if refusals.may_mean_signature_key(error) else error) from None
 
     async def _name_orders(self, ran: Ran) -> Ran:
         """Find the orders of a submission that ran for sure, but whose answer does not name them."""
@@ -362,7 +358,9 @@ class Desk:
         try:
             async with self.resolving:
                 if outcome.verdict is None:
-                    orders = await effect(self, submission, rivals, seconds=seconds, confirmed=True)
+                    orders = await named_orders(self, outcome)
+                    if orders is None:
+                        orders = await effect(self, submission, rivals, seconds=seconds, confirmed=True)
                     self.record(submission, Verdict.LANDED, orders or ())
         except Exception as error:  # Whatever it is, the submission is among the unresolved.
             raise outcome from error
@@ -398,8 +396,16 @@ class Desk:
 
     async def _read_nonce(self) -> int:
         state = await self.rest.account(self.account)
+        if state is not None and state.nonce is None and state.unread.keys() & {"nonce", "trade_account"}:
+            raise DecodeError(f"the nonce of account {self.account} cannot be read", path="$", frame="")
         # An account that is too new to be listed has not used any.
         return 0 if state is None or state.nonce is None else state.nonce
+
+
+def _unread_ids(orders: tuple[Order, ...]) -> tuple[Id, ...]:
+    """Return the ids of those orders of an answer that could not be read otherwise."""
+    unread = orders.not_understood if isinstance(orders, Rows) else ()
+    return tuple(Id(entry.ids["order_id"]) for entry in unread if "order_id" in entry.ids)
 
 
 def _overlap(one: Submission, other: Submission) -> bool:

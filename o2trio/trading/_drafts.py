@@ -15,9 +15,8 @@ from ._bytes import (
     upgrade_bytes,
     withdraw_bytes,
 )
-from ._desk import Draft
 from ._signers import Signer, SigningRequest, personal_request, session_request
-from ._submission import Withdrawal
+from ._submission import Draft, Withdrawal
 from ._tracks import Track
 from ._typed import withdraw_typed
 

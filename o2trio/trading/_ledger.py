@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from ..models import Id, Order
+from ..models import UNKNOWN_TYPE, Id, Order
 from ._actions import CreateOrder
 from ._submission import Submission
 
@@ -60,19 +60,30 @@ class Ledger:
             self.observe(order)
             self._entries[order.order_id].claimed = True
 
-    def claim_named(self, submission: Submission, orders: Iterable[Order]) -> tuple[Order, ...] | None:
+    def claim_named(
+        self, submission: Submission, orders: Iterable[Order], unread: Iterable[Id] = ()
+    ) -> tuple[Order, ...] | None:
         """Claim the orders which the answer to a submission names; return them in the order of its actions.
+
+        Args:
+          submission: succeeded.
+          orders: which its answer holds.
+          unread: ids of further ones, in the order of the answer. They get what is left of the terms that
+            were asked for, in the order of the actions.
 
         Returns:
           None, and claims nothing, if the answer does not name all that the submission placed.
         """
-        named = list(orders)
+        named, ids = list(orders), list(unread)
         found: list[Order] = []
         for wanted in submission.creates:
             order = next((order for order in named if _fits(order, wanted)), None)
-            if order is None:
+            if order is not None:
+                named.remove(order)
+            elif ids:
+                order = _as_asked(ids.pop(0), wanted)
+            else:
                 return None
-            named.remove(order)
             found.append(order)
         self.claim(found)
         return tuple(found)
@@ -125,13 +136,25 @@ class Ledger:
         return tuple(found.values()) or None
 
 
+def _as_asked(order_id: Id, wanted: CreateOrder) -> Order:
+    """Return an order of which only the id is known, with the terms that were asked for."""
+    return Order(
+        order_id=order_id,
+        side=wanted.side,
+        order_type=wanted.order_type,
+        price=wanted.price,
+        quantity=wanted.quantity,
+        market_id=wanted.market.market_id,
+    )
+
+
 def _fits(order: Order, wanted: CreateOrder) -> bool:
     return (
         order.market_id in {None, wanted.market.market_id}
         and order.side == wanted.side
         and order.price == wanted.price
         and order.quantity == wanted.quantity
-        and order.order_type.name == wanted.order_type.name
+        and order.order_type.name in {wanted.order_type.name, UNKNOWN_TYPE.name}
     )
 
 

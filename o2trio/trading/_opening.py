@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 import trio
 
 from .._errors import InvalidRequest
 from .._trading_errors import OutcomeUnknown, SessionExpired, SessionReplaced
-from ..models import AccountState, Id, Identity, Market, Markets, NonceUpdate, OrderUpdate, RegisteredSession
+from ..models import (
+    AccountState,
+    Id,
+    Identity,
+    Market,
+    Markets,
+    NonceUpdate,
+    OrderUpdate,
+    RegisteredSession,
+    normalize_id,
+)
 from ..streams import Subscription
 from ._desk import Desk
 from ._drafts import chain_id_of, session_draft
@@ -17,6 +28,12 @@ from ._signers import Signer
 from ._submission import Verdict
 
 __all__ = ["Opening", "check_registered", "markets_of"]
+
+_LONGEST_EXPIRY = 20
+"""Digits of an expiry that are looked at."""
+
+_END_OF_TIME = 253_402_300_800
+"""Seconds since 1970 of the year 10000, which no ``datetime`` reaches."""
 
 _REGISTRATIONS = 3
 """How often a session is registered again while the answers are lost."""
@@ -89,14 +106,19 @@ class Opening:
             return expiry
 
 
-def check_registered(state: AccountState, key: Signer, now: float) -> RegisteredSession:
+def check_registered(state: AccountState, key: Signer, now: float, life: float) -> RegisteredSession:
     """Return the session that is registered for an account; it must be that of `key`.
+
+    Where the exchange's record of it cannot be read, that part of it counts which can: the session lives for
+    `life` then, and it may trade every market. The exchange itself refuses what it may not do.
 
     Raises:
       SessionReplaced: another session is registered, or none.
       SessionExpired: it has ended.
     """
     known = state.session
+    if known is None and "session" in state.unread:
+        known = _as_far_as_read(state.unread["session"], key, int(now + life))
     if known is None or known.session_id.id != key.address:
         what = "none" if known is None else f"{known.session_id}, which is not this key's"
         raise SessionReplaced(f"the session registered for this account is {what}", state)
@@ -105,13 +127,44 @@ def check_registered(state: AccountState, key: Signer, now: float) -> Registered
     return known
 
 
-def markets_of(session: RegisteredSession, listed: Markets) -> tuple[Market, ...]:
-    """Return the markets that a session may trade.
+def _as_far_as_read(raw: object, key: Signer, expiry: int) -> RegisteredSession:
+    """Return what can be read of a session's record; the rest is taken to be as it should be."""
+    record: Mapping[object, object] = raw if isinstance(raw, Mapping) else {}
+    named, listed, said = (record.get(name) for name in ("session_id", "contract_ids", "expiry"))
+    session_ids = _ids(named.values() if isinstance(named, Mapping) else (named,))
+    if isinstance(said, str) and said.isascii() and said.isdecimal():
+        said = int(said[:_LONGEST_EXPIRY])
+    if isinstance(said, int) and not isinstance(said, bool) and 0 < said < _END_OF_TIME:
+        expiry = said
+    return RegisteredSession(
+        session_id=Identity.address(session_ids[0] if session_ids else key.address),
+        expiry=expiry,
+        contract_ids=_ids(listed if isinstance(listed, (list, tuple)) else ()),
+    )
+
+
+def _ids(values: Iterable[object]) -> tuple[Id, ...]:
+    """Return those of some values that are ids."""
+    found: list[Id] = []
+    for value in values:
+        with suppress(ValueError):
+            found.append(normalize_id(value if isinstance(value, str) else ""))
+    return tuple(found)
+
+
+def markets_of(
+    session: RegisteredSession, listed: Markets, names: Sequence[str] | None = None
+) -> tuple[Market, ...]:
+    """Return the markets that a session may trade; `names` counts where its record does not say.
 
     Raises:
+      UnknownMarket: the exchange does not list a market of `names`.
       InvalidRequest: the exchange lists none of them.
     """
-    markets = tuple(market for market in listed if market.contract_id in session.contract_ids)
+    may = session.contract_ids
+    if not may and names is not None:
+        return tuple(dict.fromkeys(listed.find(name) for name in names))
+    markets = tuple(market for market in listed if not may or market.contract_id in may)
     if not markets:
         raise InvalidRequest("the exchange lists none of the markets that this session may trade")
     return markets

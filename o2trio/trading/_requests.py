@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import TypeAlias
 
 import attrs
 
 from .._errors import InvalidRequest
-from ..models import Id, Identity, Market, Order, OrderType, Rounding, Side, normalize_id
+from ..models import (
+    Amount,
+    Id,
+    Identity,
+    Market,
+    Order,
+    OrderType,
+    Rounding,
+    Side,
+    normalize_id,
+)
 from ._actions import MAX_ACTIONS, Action, CancelOrder, CreateOrder, RegisterReferer, SettleBalance
 from ._amounts import adjust_quantity, check_order
 from ._orders import SessionOrder
 
 __all__ = [
-    "Amount",
     "BoundedMarket",
     "Cancel",
     "Limit",
     "NewOrder",
     "OrderKind",
-    "Raw",
     "Request",
     "Settle",
     "check_batch",
@@ -30,26 +37,6 @@ __all__ = [
     "to_action",
     "with_settlements",
 ]
-
-
-def _check_raw(_raw: object, _attribute: attrs.Attribute[int], value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
-        raise InvalidRequest(f"Raw takes a whole number of chain units below 2**64, not {value!r:.40}")
-
-
-@attrs.frozen(slots=True)
-class Raw:
-    """A price, a quantity or an amount in chain units, as the exchange counts them.
-
-    Attributes:
-      value: from 0 to 2**64 - 1.
-    """
-
-    value: int = attrs.field(validator=_check_raw)
-
-
-Amount: TypeAlias = str | int | Decimal | Raw
-"""A number: text, int or Decimal in whole units (``"0.025"``), or :class:`Raw` in chain units."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -82,7 +69,9 @@ _PLAIN = ("Spot", "PostOnly", "FillOrKill", "Market")
 
 @attrs.frozen(slots=True)
 class NewOrder:
-    """An order to place.
+    """An order to place: ``NewOrder(market, "buy", price="0.025", quantity="100")``.
+
+    Price and quantity are passed by name only, since two numbers that are swapped can be an order, too.
 
     Attributes:
       market: a pair, a market id or a :class:`Market`.
@@ -96,9 +85,9 @@ class NewOrder:
 
     market: str | Market
     side: Side | str
-    price: Amount
-    quantity: Amount
-    order_type: OrderKind = "Spot"
+    price: Amount = attrs.field(kw_only=True)
+    quantity: Amount = attrs.field(kw_only=True)
+    order_type: OrderKind = attrs.field(default="Spot", kw_only=True)
     adjust: bool = attrs.field(default=False, kw_only=True)
 
 
@@ -207,7 +196,7 @@ def _checked(action: Action, find: Callable[[str | Market], Market]) -> Action:
     """Return an action that somebody has made himself, if it makes sense."""
     market = find(action.market)
     match action:
-        case CreateOrder(_, Side(), int() as price, int() as quantity, OrderType()):
+        case CreateOrder(_, Side(), price=int(price), quantity=int(quantity), order_type=OrderType()):
             check_order(market, price, quantity)
         case CancelOrder(_, order_id):
             _order_id(order_id)
@@ -226,13 +215,14 @@ def _create(request: NewOrder, market: Market, now: Callable[[], float]) -> Crea
     rounding = Rounding.EXACT
     if request.adjust:
         rounding = Rounding.FLOOR if side is Side.BUY else Rounding.CEILING
-    price = _raw(request.price, lambda value: market.raw_price(value, rounding))
+    price = market.raw_price(request.price, rounding)
     down = Rounding.DOWN if request.adjust else Rounding.EXACT
-    quantity = _raw(request.quantity, lambda value: market.raw_quantity(value, down))
+    quantity: int = market.raw_quantity(request.quantity, down)
     if request.adjust and price > 0:
         quantity = adjust_quantity(market, price, quantity)
     check_order(market, price, quantity)
-    return CreateOrder(market, side, price, quantity, _type(request.order_type, market, price, now))
+    order_type = _type(request.order_type, market, price, now)
+    return CreateOrder(market, side, price=price, quantity=quantity, order_type=order_type)
 
 
 def _type(kind: OrderKind, market: Market, price: int, now: Callable[[], float]) -> OrderType:
@@ -240,7 +230,7 @@ def _type(kind: OrderKind, market: Market, price: int, now: Callable[[], float])
         case OrderType():
             return kind
         case BoundedMarket():
-            low, high = (_raw(bound, market.raw_price) for bound in (kind.min_price, kind.max_price))
+            low, high = market.raw_price(kind.min_price), market.raw_price(kind.max_price)
             if not low <= price <= high:
                 raise InvalidRequest(
                     f"the price of a BoundedMarket order must lie between its bounds {kind.min_price} and"
@@ -255,10 +245,6 @@ def _type(kind: OrderKind, market: Market, price: int, now: Callable[[], float])
         case _:
             plain = ", ".join(_PLAIN)
             raise InvalidRequest(f"order_type must be {plain}, a BoundedMarket or a Limit, not {kind!r:.60}")
-
-
-def _raw(value: Amount, scale: Callable[[str | int | Decimal], int]) -> int:
-    return value.value if isinstance(value, Raw) else scale(value)
 
 
 def _cancel(request: Cancel, find: Callable[[str | Market], Market]) -> CancelOrder:

@@ -20,9 +20,9 @@ from ..models import Identity, Order
 from ..rest._writes import AnswerLost
 from ..transport._backoff import backoff_delays
 from . import _refusals as refusals
-from ._desk import Desk, Draft
-from ._search import NotShown, effect
-from ._submission import Submission, Verdict
+from ._desk import Desk
+from ._search import NotShown, effect, named_orders
+from ._submission import Draft, Submission, Verdict
 from ._tracks import Track
 
 __all__ = ["MakeFence", "resolve"]
@@ -159,9 +159,11 @@ async def _after_the_end(desk: Desk, submission: Submission) -> _Nonce:
 
 
 async def _is_registered(desk: Desk, submission: Submission) -> bool:
-    """Whether the account names the session that has signed a submission."""
+    """Whether the account names the session that has signed a submission, or names one unreadably."""
     state = await desk.rest.account(desk.account)
     known = None if state is None else state.session
+    if state is not None and "session" in state.unread:
+        return True
     return known is not None and known.session_id.id == submission.session_id
 
 
@@ -174,7 +176,9 @@ async def _effect(
     """Tell what a submission did that can run no more."""
     submission = outcome.submission
     if submission.creates or submission.cancels:
-        orders = await effect(desk, submission, rivals, seconds=inf, confirmed=outcome.confirmed)
+        orders = await named_orders(desk, outcome)
+        if orders is None:
+            orders = await effect(desk, submission, rivals, seconds=inf, confirmed=outcome.confirmed)
         return (Verdict.REVERTED, ()) if orders is None else (Verdict.LANDED, orders)
     account = Identity.contract(desk.account)
     if submission.actions and {*submission.actions} <= {*fence.actions} and _is_alone(desk, submission):

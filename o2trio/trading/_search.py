@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from .._api_errors import OrderNotFound
-from .._errors import ServerError
+from .._errors import ApiError, DecodeError, RequestFailed, ServerError
 from ..models import Direction, Id, Identity, Order
 from ._submission import Submission
 
 if TYPE_CHECKING:
+    from .._trading_errors import OutcomeUnknown
     from ._desk import Desk
 
-__all__ = ["NotShown", "effect"]
+__all__ = ["NotShown", "effect", "named_orders"]
 
 _PAGE = 50
 """Orders that are read at once; the wanted ones are among the newest."""
@@ -69,6 +72,41 @@ async def effect(
         if waited >= seconds:
             raise NotShown(f"within {seconds:g} s nothing shows what became of {submission}")
         await trio.sleep(max(lag / _LOOKS, _SHORTEST_SECONDS))
+
+
+async def named_orders(desk: Desk, outcome: OutcomeUnknown) -> tuple[Order, ...] | None:
+    """Return the orders of a submission that ran and whose answer holds the ids of those it does not show.
+
+    Each is read by its id. One that cannot be read that way either has the terms that were asked for, and
+    counts as open until somebody says more.
+
+    Returns:
+      None if the answer does not name all of them.
+    """
+    submission, named, unread = outcome.submission, list(outcome.named), list(outcome.order_ids)
+    if not unread or len(named) + len(unread) != len(submission.creates):
+        return None
+    markets = tuple(dict.fromkeys(action.market.market_id for action in submission.creates))
+    deadline = trio.current_time() + desk.options.indexer_lag
+    for order_id in outcome.order_ids:
+        order = await _read_one(desk, markets, order_id, deadline)
+        if order is not None:
+            named.append(order)
+            unread.remove(order_id)
+    return desk.ledger.claim_named(submission, named, unread)
+
+
+async def _read_one(desk: Desk, markets: Sequence[Id], order_id: Id, deadline: float) -> Order | None:
+    """Read an order that surely exists on one of some markets; None if it cannot be read."""
+    while True:
+        late = trio.current_time() >= deadline
+        for market_id in markets:
+            with suppress(ApiError, RequestFailed, DecodeError):
+                order = await desk.rest.order(market_id, order_id)
+                return attrs.evolve(order, market_id=order.market_id or market_id)
+        if late:
+            return None
+        await trio.sleep(max(desk.options.indexer_lag / _LOOKS, _SHORTEST_SECONDS))
 
 
 async def _placed(

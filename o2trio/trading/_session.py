@@ -17,16 +17,14 @@ from .._api_errors import OrderNotFound
 from .._errors import ApiError, InvalidRequest, O2Error
 from .._names import check_market
 from .._trading_errors import BatchIncomplete, OnChainRevert, OutcomeUnknown, SessionExpired, SessionReplaced
-from ..models import AccountInfo, Id, Identity, Market, Order, Side
+from ..models import AccountInfo, Amount, Id, Identity, Market, Order, Side
 from ..rest._client import placed
 from . import _refusals as refusals
 from ._actions import MAX_ACTIONS, Action, SettleBalance
-from ._desk import Draft, Ran
 from ._drafts import actions_draft
 from ._opening import Opening
 from ._orders import SessionOrder
 from ._requests import (
-    Amount,
     Cancel,
     NewOrder,
     OrderKind,
@@ -39,7 +37,7 @@ from ._requests import (
     with_settlements,
 )
 from ._resolve import resolve
-from ._submission import Receipt, Resolved, Submission
+from ._submission import Draft, Ran, Receipt, Resolved, Submission
 from ._tracker import OrderTracker
 from ._tracks import Track
 
@@ -54,8 +52,8 @@ class Session:
 
     Any number of tasks may use it at once. What is common to everything that it sends:
 
-    - Prices and quantities are text, int or Decimal in whole units, or :class:`Raw` in chain units; floats
-      are refused. Everything is checked before it is signed (:exc:`InvalidRequest`).
+    - Prices and quantities are passed by name: text or Decimal in whole units, :class:`Raw` in chain units.
+      Floats and bare integers are refused. Everything is checked before it is signed (:exc:`InvalidRequest`).
     - A signed submission is sent **once**. If its answer is lost, :exc:`OutcomeUnknown` is raised; if the
       call is cancelled while the submission is under way, the same is among :attr:`unresolved`.
       :meth:`resolve` finds out what became of it.
@@ -112,29 +110,33 @@ class Session:
     async def buy(
         self,
         market: str | Market,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
         settle_first: bool | None = None,
     ) -> SessionOrder:
-        """Place a buy order; arguments, result and errors as for :meth:`place`."""
-        order = NewOrder(market, Side.BUY, price, quantity, order_type, adjust=adjust)
+        """Place a buy order; arguments as for :class:`NewOrder`, result and errors as for :meth:`place`."""
+        order = NewOrder(
+            market, Side.BUY, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return await self.place(order, settle_first=settle_first)
 
     async def sell(
         self,
         market: str | Market,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
         settle_first: bool | None = None,
     ) -> SessionOrder:
-        """Place a sell order; arguments, result and errors as for :meth:`place`."""
-        order = NewOrder(market, Side.SELL, price, quantity, order_type, adjust=adjust)
+        """Place a sell order; arguments as for :class:`NewOrder`, result and errors as for :meth:`place`."""
+        order = NewOrder(
+            market, Side.SELL, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return await self.place(order, settle_first=settle_first)
 
     async def place(self, order: NewOrder, *, settle_first: bool | None = None) -> SessionOrder:
@@ -204,10 +206,10 @@ class Session:
     async def replace(
         self,
         order: SessionOrder | Order,
+        *,
         price: Amount,
         quantity: Amount,
         order_type: OrderKind = "Spot",
-        *,
         adjust: bool = False,
     ) -> SessionOrder:
         """Cancel an order and place another on its market and side, both or neither; return the new one.
@@ -223,7 +225,9 @@ class Session:
         if not isinstance(order, (SessionOrder, Order)):
             raise InvalidRequest(f"replace() takes a SessionOrder or an Order, not {order!r:.80}")
         market = self._find(market_of(order))
-        new = NewOrder(market, order.side, price, quantity, order_type, adjust=adjust)
+        new = NewOrder(
+            market, order.side, price=price, quantity=quantity, order_type=order_type, adjust=adjust
+        )
         return (await self.batch([Cancel(order, market), new], settle_first=True)).orders[0]
 
     async def settle(self, *markets: str | Market) -> Receipt:
@@ -366,7 +370,7 @@ class Session:
         await self._renew_once(expiry)
 
     async def _check_registered(self, error: ApiError | None = None) -> None:
-        """Make sure that this is still the account's session.
+        """Make sure that this is still the account's session, if the exchange says so readably.
 
         Raises:
           SessionReplaced: it is not.
@@ -374,6 +378,8 @@ class Session:
         """
         state = await self._desk.rest.account(self._desk.account)
         known = None if state is None else state.session
+        if state is not None and "session" in state.unread:
+            return
         if known is None or known.session_id != self.session_id:
             text = (
                 "another session was created for this account; only one is alive at a time, and this is dead"

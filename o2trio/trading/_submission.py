@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import attrs
 
-from ..models import Id, Identity
+from ..models import Id, Identity, Order
 from ._actions import Action, CancelOrder, CreateOrder
 from ._bytes import ParallelNonce
 from ._orders import SessionOrder
+from ._signers import Signer, SigningRequest
 from ._tracks import Track
 
-__all__ = ["Receipt", "Resolved", "Submission", "Verdict", "Withdrawal"]
+__all__ = ["Draft", "Ran", "Receipt", "Resolved", "Submission", "Verdict", "Withdrawal"]
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -78,6 +79,51 @@ class Submission:
         if self.track is Track.PARALLEL:
             nonce = ParallelNonce.unpack(self.nonce)
         return f"{self.purpose} with {self.track} nonce {nonce} of account {self.account}"
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Draft:
+    """A submission that only lacks nonce and signature.
+
+    Attributes:
+      purpose: in one word.
+      method, path: of the request.
+      owner: whom the exchange counts the request for.
+      signer: whose signature it needs.
+      request: returns what is to be signed with a nonce; raises :exc:`InvalidRequest` if it cannot be.
+      body: everything in the request but nonce and signature.
+      session_id, actions, withdrawal: see :class:`Submission`.
+    """
+
+    purpose: str
+    method: str
+    path: str
+    owner: Id
+    signer: Signer
+    request: Callable[[int], SigningRequest]
+    body: Mapping[str, object]
+    session_id: Identity | None = None
+    actions: tuple[Action, ...] = ()
+    withdrawal: Withdrawal | None = None
+
+
+@attrs.frozen(slots=True)
+class Ran:
+    """A submission that ran.
+
+    Attributes:
+      submission: what was sent.
+      tx_id: the transaction; None if its answer was lost on the way, but its effect was found.
+      orders: what it placed, in the order of its actions; None while that is not known.
+      named: the orders that its answer holds, in any order.
+      order_ids: the ids of the orders in its answer that could not be read.
+    """
+
+    submission: Submission
+    tx_id: str | None
+    orders: tuple[Order, ...] | None = ()
+    named: tuple[Order, ...] = ()
+    order_ids: tuple[Id, ...] = ()
 
 
 @attrs.frozen(slots=True, kw_only=True)

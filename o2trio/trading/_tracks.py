@@ -25,6 +25,9 @@ slots, so that a late one is never overtaken by so many that its slot falls out 
 PARALLEL_LIFE = 120
 """Seconds after which a parallel nonce that was not used is void; the official clients choose the same."""
 
+FARTHEST = 10_000
+"""A nonce that an answer names is believed if it is at most so far ahead; otherwise the nonce is read."""
+
 _POLL_SECONDS = 0.25
 _BITS = 128
 _WORDS = 8
@@ -101,6 +104,21 @@ class SequentialTrack:
         """Learn that a transaction with this nonce failed on chain; as far as is known it moves the nonce."""
         self._guess = max(self._guess, nonce + 1)
         self._doubt = nonce
+
+    def named(self, nonce: int, right: int | None) -> bool:
+        """Learn the right nonce from the answer to a submission with `nonce`; return whether it was believed.
+
+        Only a later one is, since nonces never go back, and none that is very far ahead, since it can be read
+        as well. The next one is as good as read. Any other is a guess, so if it is wrong in turn, reads
+        correct it.
+        """
+        if right is None or not nonce < right <= nonce + FARTHEST:
+            return False
+        if right == nonce + 1:
+            self.told(right)
+        self._guess = max(self._guess, right)
+        self._doubt = None
+        return True
 
     def unknown(self, nonce: int) -> None:
         """Learn that nobody knows whether this nonce is used.

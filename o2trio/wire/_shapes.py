@@ -234,7 +234,7 @@ class _Kind(Struct, gc=False, forbid_unknown_fields=True):
 
     def model(self) -> OrderType:
         if self.limit is not UNSET and self.bounded is UNSET:
-            return OrderType("Limit", *self.limit)
+            return OrderType("Limit", price=self.limit[0], timestamp=self.limit[1])
         if self.bounded is not UNSET and self.limit is UNSET:
             highest, lowest = self.bounded.max_price, self.bounded.min_price
             return OrderType("BoundedMarket", max_price=highest, min_price=lowest)

@@ -80,7 +80,7 @@ async def test_views_are_decimals_in_whole_units(autojump_clock: MockClock) -> N
         assert book.volume_to(third.price) == sum(entry.quantity for entry in book.bids[:3])
         assert book.volume_to(book.asks[1].price) == sum(entry.quantity for entry in book.asks[:2])
         assert book.volume_to(book.mid) == 0
-        assert book.volume_to(0) == sum(entry.quantity for entry in book.bids)
+        assert book.volume_to("0") == sum(entry.quantity for entry in book.bids)
         first, second = book.asks[:2]
         average = book.vwap(Side.SELL, first.quantity + second.quantity)
         assert average is not None
@@ -122,7 +122,7 @@ async def test_the_book_is_the_one_that_the_stream_keeps_and_nobody_can_change_i
     async with world() as (sim, o2), o2.order_book(FUEL) as one, o2.order_book(FUEL) as other:
         raw = one.raw
         assert not hasattr(raw, "apply")
-        sim.place(sim.create_account(), FUEL, "buy", "0.0100", "2000")
+        sim.place(sim.create_account(), FUEL, "buy", price="0.0100", quantity="2000")
         await other.changed()
         assert is_true(other, sim)
         assert raw.best_bid == other.raw.best_bid
@@ -140,7 +140,7 @@ async def test_changed_waits_for_a_change_and_never_misses_one(autojump_clock: M
         assert scope.cancelled_caught, "entering the book is no change of it"
         before = book.volume_to("0.0100")
         for _ in range(3):
-            sim.place(account, FUEL, "buy", "0.0100", "2000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(1)
         # Three changes while nobody waited are one, and it is told at once.
         start = trio.current_time()
@@ -154,7 +154,7 @@ async def test_changed_waits_for_a_change_and_never_misses_one(autojump_clock: M
 
 async def test_a_cancelled_wait_loses_no_change(autojump_clock: MockClock) -> None:
     async with world() as (sim, o2), o2.order_book(FUEL) as book:
-        sim.place(sim.create_account(), FUEL, "buy", "0.0100", "2000")
+        sim.place(sim.create_account(), FUEL, "buy", price="0.0100", quantity="2000")
         await trio.sleep(1)
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -178,7 +178,7 @@ async def test_whoever_sees_every_change_sees_the_book_of_every_moment(autojump_
             nursery.start_soon(watch)
             start = book.volume_to("0.0100")
             for _ in range(5):
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await trio.sleep(0.5)
             nursery.cancel_scope.cancel()
         assert seen == [start + 2000 * n for n in range(1, 6)]
@@ -383,7 +383,7 @@ async def test_a_wrong_level_is_found_and_named(autojump_clock: MockClock) -> No
     async with world(flow=True) as (sim, o2), o2.order_book(FUEL) as book:
         market = sim.market(FUEL)
         price = market.raw_price("0.0100")
-        sim.place(sim.create_account(), FUEL, "buy", "0.0100", "2000")
+        sim.place(sim.create_account(), FUEL, "buy", price="0.0100", quantity="2000")
         await trio.sleep(1)
         before = reads(sim)
         # A lie of the stream: it takes 7 from a level that nobody touches.

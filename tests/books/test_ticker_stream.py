@@ -49,7 +49,7 @@ async def test_it_begins_with_how_things_stand_and_then_is_silent(autojump_clock
     async with world(flow=False) as (sim, o2), o2.stream_ticker(FUEL) as tickers:
         assert await tickers.receive() == truth(sim)
         # The book changes, but not at its top.
-        sim.place(sim.create_account(), FUEL, "buy", "0.0100", "2000")
+        sim.place(sim.create_account(), FUEL, "buy", price="0.0100", quantity="2000")
         with trio.move_on_after(10) as scope:
             await tickers.receive()
         assert scope.cancelled_caught

@@ -177,11 +177,11 @@ async def test_portfolio_is_live(autojump_clock: MockClock, capsys: pytest.Captu
 
             nursery.start_soon(watch)
             await trio.sleep(2.5)
-            sim.place(account, market, "sell", "0.01", "1000", "Market")
+            sim.place(account, market, "sell", price="0.01", quantity="1000", order_type="Market")
             await trio.sleep(2)
             mending = True
             sim.drop_connections()
-            sim.place(account, market, "buy", "0.02", "1000")
+            sim.place(account, market, "buy", price="0.02", quantity="1000")
             await trio.sleep(10)
             mending = False
             await trio.sleep(10)
@@ -213,7 +213,7 @@ async def test_portfolio_survives_a_gap(
             # While the stream mends its break, REST is away for too long.
             sim.rest.go_down()
             sim.drop_connections()
-            sim.place(account, market, "sell", "0.01", "1000", "Market")
+            sim.place(account, market, "sell", price="0.01", quantity="1000", order_type="Market")
             await trio.sleep(60)
             sim.rest.come_back()
             await trio.sleep(60)

@@ -76,10 +76,20 @@ class Trader(Direct):
         stranger = self.exchange.create_account("stranger", funds)
         for step in range(3):
             self.exchange.place(
-                stranger, known.market_id, Side.SELL, price * (20 + step), size, OrderType("Spot")
+                stranger,
+                known.market_id,
+                Side.SELL,
+                price=price * (20 + step),
+                quantity=size,
+                order_type=OrderType("Spot"),
             )
             self.exchange.place(
-                stranger, known.market_id, Side.BUY, price * (10 - step), size, OrderType("Spot")
+                stranger,
+                known.market_id,
+                Side.BUY,
+                price=price * (10 - step),
+                quantity=size,
+                order_type=OrderType("Spot"),
             )
         self.exchange.seal()
         for action in (
@@ -198,9 +208,9 @@ def frames() -> tuple[dict[str, Any], ...]:
                 account,
                 market.market_id,
                 side,
-                price * 10**market.quote.decimals,
-                10**market.base.decimals,
-                OrderType("Spot"),
+                price=price * 10**market.quote.decimals,
+                quantity=10**market.base.decimals,
+                order_type=OrderType("Spot"),
             )
             for _, told in feeds.publish(exchange.seal()):
                 texts += told

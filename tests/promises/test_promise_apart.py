@@ -131,7 +131,7 @@ async def test_one_account_set_leaving_does_not_end_anothers_orders(autojump_clo
                 assert subscribed(sim) == ["orders"] * 3
             await trio.sleep(1)
             assert subscribed(sim) == ["orders"]
-            order = sim.place(other, FUEL, "buy", "0.0100", "2000")
+            order = sim.place(other, FUEL, "buy", price="0.0100", quantity="2000")
             assert (await stays.receive()).orders[0].order_id == order.order_id
 
 

@@ -242,7 +242,7 @@ async def test_a_receive_that_is_cancelled_as_its_item_arrives_keeps_it_for_the_
 
                         async def act(scope: trio.CancelScope = scope) -> None:
                             await trio.sleep(0.5)
-                            sim.place(account, FUEL, "buy", "0.0010", "10000")
+                            sim.place(account, FUEL, "buy", price="0.0010", quantity="10000")
                             for _ in range(len(seen) % 12):
                                 await trio.lowlevel.checkpoint()
                             scope.cancel()

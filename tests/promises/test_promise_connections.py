@@ -55,7 +55,10 @@ async def test_more_than_ten_accounts_on_one_stream(autojump_clock: MockClock) -
             await trio.sleep(1)
             sizes = [[len(s.identities) for s in link.subscriptions] for link in sim.connections]
             assert sorted(sizes) == [[3], [10], [10]]
-            placed = [sim.place(account, FUEL, "buy", "0.0100", "2000").order_id for account in accounts]
+            placed = [
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000").order_id
+                for account in accounts
+            ]
             await trio.sleep(1)
             seen = [order.order_id for update in _drain(orders) for order in update.orders]
             assert sorted(seen) == sorted(placed)
@@ -68,7 +71,7 @@ async def test_more_than_ten_accounts_on_one_stream(autojump_clock: MockClock) -
             sim.connections[1].drop()
             owners = {}
             for account in (*accounts, accounts[-1]):
-                owners[sim.place(account, FUEL, "buy", "0.0100", "2000").order_id] = account.trade_account_id
+                owners[sim.place(account, FUEL, "buy", price="0.0100", quantity="2000").order_id] = account.trade_account_id
             await trio.sleep(20)
             told = {order.order_id: update for update in _drain(orders) for order in update.orders}
             assert {order_id: (update.origin, update.epoch) for order_id, update in told.items()} == {
@@ -93,8 +96,8 @@ async def test_a_second_set_of_accounts_goes_to_a_second_connection(autojump_clo
         ):
             await trio.sleep(1)
             assert len(sim.connections) == 3
-            sim.place(one, FUEL, "buy", "0.0100", "2000")
-            sim.place(other, FUEL, "buy", "0.0100", "2000")
+            sim.place(one, FUEL, "buy", price="0.0100", quantity="2000")
+            sim.place(other, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(1)
             owners = [[o.owner for u in _drain(s) for o in u.orders] for s in (first, second, both, same)]
             pair = [one.identity, other.identity]

@@ -68,12 +68,12 @@ async def _everything(sim: Simulator, o2: O2Client, *, cut: bool, pace: float = 
         ):
             await nursery.start(collect, stream, into)
         await trio.sleep(pace)
-        sim.place(account, FUEL, "buy", "0.0100", "2000")
+        sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
         if cut:
             sim.drop_connections()
             await trio.sleep(10 * pace)
         await trio.sleep(pace)
-        order = sim.place(account, FUEL, "buy", "0.0100", "2000")
+        order = sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
         sim.cancel(account, order)
         await trio.sleep(pace)
         await settle(sim, max(pace, 0.3))

@@ -57,7 +57,7 @@ async def test_each_streams_next_item_after_a_break_carries_the_next_epoch_and_i
             watcher = DepthWatcher()
             for cut in range(3):
                 await trio.sleep(3)
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await trio.sleep(1)
                 before = {name: _drain(stream) for name, stream in streams.items()}
                 for name, items in before.items():
@@ -69,8 +69,8 @@ async def test_each_streams_next_item_after_a_break_carries_the_next_epoch_and_i
                 await trio.sleep(1)
                 # What happens while nobody listens.
                 made = len(sim.exchange.trades(sim.market(FUEL).market_id))
-                missed = sim.place(account, FUEL, "buy", "0.0101", "3000")
-                kept = sim.place(account, FUEL, "buy", "0.0102", "2000")
+                missed = sim.place(account, FUEL, "buy", price="0.0101", quantity="3000")
+                kept = sim.place(account, FUEL, "buy", price="0.0102", quantity="2000")
                 sim.cancel(account, kept)
                 sim.settle(account, FUEL)
                 # The dial, and the first try of REST on a connection that was cut too.
@@ -118,7 +118,7 @@ async def test_a_backfill_names_only_what_changed(autojump_clock: MockClock) -> 
         async with o2.stream_balances(both) as balances, o2.stream_nonce(both) as nonces:
             await trio.sleep(1)
             for account in (one, other):
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(1)
             # Nothing changes during the first break after which every entry is known.
             for _ in range(2):
@@ -128,7 +128,7 @@ async def test_a_backfill_names_only_what_changed(autojump_clock: MockClock) -> 
                 await trio.sleep(20)
             assert balances.statistics().buffered == nonces.statistics().buffered == 0
             sim.drop_connections()
-            sim.place(other, FUEL, "buy", "0.0101", "2000")
+            sim.place(other, FUEL, "buy", price="0.0101", quantity="2000")
             await trio.sleep(20)
             (update,) = _drain(balances)
             quote = sim.market(FUEL).quote.asset
@@ -147,14 +147,14 @@ async def test_a_live_item_during_the_repair_is_newer_than_the_read(autojump_clo
         account = sim.create_account()
         async with o2.stream_balances(account.info) as balances, o2.stream_nonce(account.info) as nonces:
             for wait in range(12):
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await trio.sleep(0.1)
                 sim.drop_connections()
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await _back(sim, 2)
                 for _ in range(wait):
                     await trio.lowlevel.checkpoint()
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await trio.sleep(12)
                 last: dict[Any, Any] = {}
                 for update in _drain(balances):
@@ -201,12 +201,12 @@ async def test_a_repair_without_rest_becomes_a_gap_within_the_repair_timeout(
                     dialling.down = down
                     broken = trio.current_time()
                     sim.drop_connections()
-                    sim.place(account, FUEL, "buy", "0.0100", "2000")
+                    sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                     await _until(events, ConnectionUp)
                     start = trio.current_time()
                     # Live items of the time are held back, and not lost.
                     await trio.sleep(0.5)
-                    sim.place(account, FUEL, "buy", "0.0100", "2000")
+                    sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                     with trio.fail_after(SLOW.indexer_lag + SLOW.repair_timeout + 1):
                         restored = [await _until(events, TopicRestored) for _ in range(2)]
                     bound = SLOW.indexer_lag + SLOW.repair_timeout
@@ -226,7 +226,7 @@ async def test_a_repair_without_rest_becomes_a_gap_within_the_repair_timeout(
                 # The next break is repaired again.
                 dialling.down = None
                 sim.drop_connections()
-                sim.place(account, FUEL, "buy", "0.0100", "2000")
+                sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
                 await trio.sleep(20)
                 assert [item.origin for item in _drain(nonces)] == [Origin.BACKFILL]
 
@@ -254,12 +254,12 @@ async def test_a_second_break_during_a_repair(autojump_clock: MockClock, after: 
             for item in _drain(depth):
                 watcher.take(item)
             sim.drop_connections()
-            sim.place(account, FUEL, "buy", "0.0100", "2000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await _back(sim, 4)
             for _ in range(after):
                 await trio.lowlevel.checkpoint()
             sim.drop_connections()
-            sim.place(account, FUEL, "buy", "0.0100", "2000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(20)
             items = _drain(nonces)
             assert items[-1].nonce == account.nonce
@@ -275,7 +275,7 @@ async def test_a_second_break_during_a_repair(autojump_clock: MockClock, after: 
                 watcher.take(item)
             watcher.check(sim)
             # Live items go on.
-            sim.place(account, FUEL, "buy", "0.0100", "2000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(1)
             (update,) = _drain(nonces)
             assert (update.origin, update.epoch, update.nonce) == (Origin.LIVE, 2, account.nonce)

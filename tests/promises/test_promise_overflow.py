@@ -172,7 +172,7 @@ async def test_a_pause_of_account_streams_keeps_the_latest_of_each_thing(autojum
             placed = []
             for number in range(400):
                 who = (account, other)[number % 7 == 0]
-                order = sim.place(who, FUEL, "buy", "0.0010", str(10_000 + number))
+                order = sim.place(who, FUEL, "buy", price="0.0010", quantity=str(10_000 + number))
                 placed.append(order)
                 if number % 20:
                     sim.cancel(who, order)

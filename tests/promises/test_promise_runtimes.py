@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio import O2Client, open_o2
+from o2trio import O2Client, Raw, open_o2
 from o2trio.simulator import Simulator, open_simulator
 from tests.promises._support import ETH, FUEL, DepthWatcher, TradeWatcher, collect, settle, subscribed
 
@@ -125,11 +125,13 @@ async def test_the_guides_examples_run_with_only_the_runtime_exchanged(
             nursery.start_soon(_balances, client, account.info)
             nursery.start_soon(_nonce, client, account.identity)
             await trio.sleep(5)
-            kept = sim.place(account, FUEL, "buy", "0.0100", "2000")
-            gone = sim.place(account, FUEL, "buy", "0.0101", "2000")
+            kept = sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
+            gone = sim.place(account, FUEL, "buy", price="0.0101", quantity="2000")
             sim.cancel(account, gone)
             best = sim.exchange.book(sim.market(FUEL).market_id).asks[0]
-            filled = sim.place(account, FUEL, "buy", best.price, best.quantity // 2 // 10**9 * 10**9)
+            filled = sim.place(
+                account, FUEL, "buy", price=Raw(best.price), quantity=Raw(best.quantity // 2 // 10**9 * 10**9)
+            )
             await trio.sleep(5)
             await settle(sim)
             nursery.cancel_scope.cancel()

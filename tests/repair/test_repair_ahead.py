@@ -16,7 +16,7 @@ from o2trio.simulator import Account, Simulator, open_simulator
 
 async def keep_trading(sim: Simulator, account: Account) -> None:
     while True:
-        order = sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000")
+        order = sim.place(account, "fFUEL/fUSDC", "buy", price="0.0100", quantity="2000")
         await trio.sleep(0.5)
         sim.cancel(account, order)
         await trio.sleep(0.5)
@@ -28,7 +28,7 @@ async def test_nothing_goes_back_after_a_repair(autojump_clock: MockClock, is_kn
     async with open_simulator(flow=False) as sim, open_o2(sim.network) as o2:
         account = sim.create_account()
         for _ in range(0 if is_known else 250):
-            sim.cancel(account, sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000"))
+            sim.cancel(account, sim.place(account, "fFUEL/fUSDC", "buy", price="0.0100", quantity="2000"))
         async with (
             trio.open_nursery() as nursery,
             o2.stream_nonce(account.info) as nonces,
@@ -63,7 +63,7 @@ async def test_on_a_wire_that_is_too_slow_it_is_marked(autojump_clock: MockClock
             sim.drop_connections()
             await trio.sleep(1)
             sim.set_latency(2 * options.confirm_timeout + 2)
-            order = sim.place(account, "fFUEL/fUSDC", "buy", "0.0100", "2000")
+            order = sim.place(account, "fFUEL/fUSDC", "buy", price="0.0100", quantity="2000")
             await trio.sleep(0.5)
             sim.cancel(account, order)
             await trio.sleep(60)

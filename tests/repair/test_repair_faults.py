@@ -63,8 +63,8 @@ class Scene:
         one, other = self.sim.create_account(), self.sim.create_account()
         for _ in range(count):
             before = len(self.sim.exchange.trades(market.market_id))
-            self.sim.place(one, FUEL, "sell", "0.0100", "1000")
-            self.sim.place(other, FUEL, "buy", "0.0100", "1000")
+            self.sim.place(one, FUEL, "sell", price="0.0100", quantity="1000")
+            self.sim.place(other, FUEL, "buy", price="0.0100", quantity="1000")
             assert len(self.sim.exchange.trades(market.market_id)) > before
 
 
@@ -426,7 +426,7 @@ async def test_on_overflow_raise_ends_the_stream_behind_what_it_had(autojump_clo
         for stream in streams:
             await stream.__aenter__()
         for _ in range(20):
-            at.sim.place(account, FUEL, "buy", "10", "1000")
+            at.sim.place(account, FUEL, "buy", price="10", quantity="1000")
             await trio.sleep(1)
         for stream in streams:
             for _ in range(8):

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio import Options, Origin, TradeUpdate, open_o2
+from o2trio import Options, Origin, Raw, TradeUpdate, open_o2
 from o2trio.models import Id, OrderUpdate
 from o2trio.simulator import Account, BookOrder, Flavour, Simulator, default_listings, open_simulator
 from o2trio.streams import Mailbox, State, identity_keys
@@ -27,7 +27,7 @@ def _trade(sim: Simulator, account: Account, count: int = 1) -> None:
     """Take the best ask, so that there is one trade more."""
     for _ in range(count):
         ask = sim.exchange.book(sim.market(FUEL).market_id, 1).asks[0]
-        sim.place(account, FUEL, "buy", ask.price, ask.quantity)
+        sim.place(account, FUEL, "buy", price=Raw(ask.price), quantity=Raw(ask.quantity))
 
 
 def _truth(sim: Simulator) -> list[str]:
@@ -37,7 +37,7 @@ def _truth(sim: Simulator) -> list[str]:
 def _rest(sim: Simulator, account: Account) -> BookOrder:
     """Place an order that is not filled."""
     bid = sim.exchange.book(sim.market(FUEL).market_id, 1).bids[-1]
-    return sim.place(account, FUEL, "buy", bid.price, "100000")
+    return sim.place(account, FUEL, "buy", price=Raw(bid.price), quantity="100000")
 
 
 async def _rush(stream: Any, seconds: float) -> list[Any]:
@@ -314,7 +314,7 @@ async def test_what_ends_before_all_is_known_again_is_marked(autojump_clock: Moc
         account = sim.create_account()
         async with o2.stream_orders(account.info, seed=True) as stream:
             await trio.sleep(10)
-            order = sim.place(account, FUEL, "buy", "0.0100", "2000")
+            order = sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             await trio.sleep(10)
             sim.rest.go_down()
             sim.drop_connections()
@@ -325,7 +325,7 @@ async def test_what_ends_before_all_is_known_again_is_marked(autojump_clock: Moc
             await trio.sleep(2)
             sim.cancel(account, order)
             for _ in range(250):
-                sim.cancel(account, sim.place(account, FUEL, "buy", "0.0100", "2000"))
+                sim.cancel(account, sim.place(account, FUEL, "buy", price="0.0100", quantity="2000"))
             sim.rest.come_back()
             sim.accept_handshakes()
             items = await _rush(stream, 60)

@@ -17,7 +17,7 @@ OPTIONS = Options(jitter=lambda: 1.0, backoff_cap=2.0)
 
 
 def _place(sim: Simulator, account: Account, count: int = 3) -> set[str]:
-    return {sim.place(account, FUEL, "buy", "0.0010", "2000").order_id for _ in range(count)}
+    return {sim.place(account, FUEL, "buy", price="0.0010", quantity="2000").order_id for _ in range(count)}
 
 
 def _all(stream: Any) -> list[Any]:
@@ -61,7 +61,7 @@ async def test_the_state_comes_first_for_early_and_late_joiners(
     async with open_simulator(seed=31, flow=False) as sim, open_o2(sim.network, options=OPTIONS) as o2:
         account = sim.create_account()
         known = _place(sim, account)
-        gone = sim.place(account, FUEL, "buy", "0.0010", "2000")
+        gone = sim.place(account, FUEL, "buy", price="0.0010", quantity="2000")
         await trio.sleep(5)
         # Just before the beginning: a read that is late does not show it yet.
         sim.rest.stale(stale)

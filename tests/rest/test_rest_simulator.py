@@ -96,7 +96,9 @@ async def test_account_data(autojump_clock: MockClock, flavour: Flavour) -> None
         account, market = sim.create_account(), sim.market(PAIR)
         placed = []
         for number in range(230):
-            placed.append(sim.place(account, PAIR, "buy", "0.0001", "100000", "Spot"))
+            placed.append(
+                sim.place(account, PAIR, "buy", price="0.0001", quantity="100000", order_type="Spot")
+            )
             if number % 20 == 0:
                 await trio.sleep(1)
         for order in placed[::2]:

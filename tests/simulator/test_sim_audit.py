@@ -82,7 +82,7 @@ async def test_the_audit_is_what_subscribers_were_told(autojump_clock: MockClock
 async def test_states_are_kept_as_they_were(autojump_clock: MockClock) -> None:
     async with open_simulator(flow=False) as sim:
         account = sim.create_account()
-        order = sim.place(account, PAIR, "buy", "0.0100", "1000", "Spot")
+        order = sim.place(account, PAIR, "buy", price="0.0100", quantity="1000", order_type="Spot")
         await trio.sleep(2)
         sim.cancel(account, order)
         with pytest.raises(Revert):
@@ -198,7 +198,9 @@ def test_a_lagging_read_is_what_was_read_then(limit: int) -> None:
 def test_a_lagging_read_does_not_show_an_unfinished_block(exchange: Exchange) -> None:
     market = exchange.markets.markets[0]
     account = exchange.create_account("one", {market.quote.asset: 10**18})
-    order = exchange.place(account, market.market_id, Side.BUY, 24_000, 10**12, OrderType("Spot"))
+    order = exchange.place(
+        account, market.market_id, Side.BUY, price=24_000, quantity=10**12, order_type=OrderType("Spot")
+    )
     rest, query = Rest(exchange, Flavour()), {"market_id": market.market_id}
     depth = f"/v1/depth?{urlencode({**query, 'precision': 10})}"
     one = f"/v1/order?{urlencode({**query, 'order_id': order.order_id})}"
@@ -213,7 +215,7 @@ async def test_stale_reads_over_the_wire(
     async with open_simulator(flow=False) as sim:
         account = sim.create_account()
         await trio.sleep(10)
-        sim.place(account, PAIR, "buy", "0.0100", "1000", "Spot")
+        sim.place(account, PAIR, "buy", price="0.0100", quantity="1000", order_type="Spot")
         target = f"/v1/accounts?trade_account_id={account.trade_account_id}"
         sim.rest.stale(1500)
         assert json.loads((await get(sim, target)).body)["trade_account"]["nonce"] == "0"

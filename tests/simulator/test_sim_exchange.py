@@ -32,7 +32,9 @@ def _new(exchange: Exchange, name: str, amount: int = 10**18) -> Account:
 def _place(
     exchange: Exchange, account: Account, side: Side, price: int, quantity: int, kind: OrderType = _SPOT
 ) -> BookOrder:
-    return exchange.place(account, exchange.markets.markets[0].market_id, side, price, quantity, kind)
+    return exchange.place(
+        account, exchange.markets.markets[0].market_id, side, price=price, quantity=quantity, order_type=kind
+    )
 
 
 _ACTIONS = st.lists(
@@ -68,7 +70,9 @@ def test_money_is_neither_made_nor_lost(
                 quantity = -(-least // step) * step * lots
                 bounded = OrderType("BoundedMarket", max_price=price + market.price_step, min_price=price)
                 its_kind = bounded if kind.name == "BoundedMarket" else kind
-                exchange.place(account, market.market_id, what, price, quantity, its_kind)
+                exchange.place(
+                    account, market.market_id, what, price=price, quantity=quantity, order_type=its_kind
+                )
             elif what == "settle":
                 exchange.settle(account, market.market_id)
             else:
@@ -146,12 +150,12 @@ def test_the_price_window_counts_from_the_last_trade(exchange: Exchange) -> None
     one, other = _new(exchange, "one"), _new(exchange, "other")
     price, quantity = 2_500_000_000, 10**9
     far = price * 2
-    order = exchange.place(one, market.market_id, Side.SELL, far, quantity, _SPOT)
+    order = exchange.place(one, market.market_id, Side.SELL, price=far, quantity=quantity, order_type=_SPOT)
     exchange.cancel(one, order.order_id)
-    exchange.place(one, market.market_id, Side.SELL, price, quantity, _SPOT)
-    exchange.place(other, market.market_id, Side.BUY, price, quantity, _SPOT)
+    exchange.place(one, market.market_id, Side.SELL, price=price, quantity=quantity, order_type=_SPOT)
+    exchange.place(other, market.market_id, Side.BUY, price=price, quantity=quantity, order_type=_SPOT)
     with pytest.raises(Revert, match="PriceExceedsRange"):
-        exchange.place(one, market.market_id, Side.SELL, far, quantity, _SPOT)
+        exchange.place(one, market.market_id, Side.SELL, price=far, quantity=quantity, order_type=_SPOT)
 
 
 def test_a_trade_moves_money_and_takes_the_takers_fee(exchange: Exchange) -> None:

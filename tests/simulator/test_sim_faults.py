@@ -85,7 +85,7 @@ async def test_slow_answers_were_true_when_they_were_made(autojump_clock: MockCl
 
         async def trade_meanwhile() -> None:
             await trio.sleep(2)
-            sim.place(account, PAIR, "buy", "0.0100", "1000")
+            sim.place(account, PAIR, "buy", price="0.0100", quantity="1000")
             assert await _statuses(get, sim, 1) == [200]  # others do not wait
             assert trio.current_time() - begin == pytest.approx(2)
 
@@ -226,14 +226,14 @@ async def test_frames_take_their_time_and_keep_their_order(
         await trio.testing.wait_all_tasks_blocked()
         sim.set_latency(1.5)
         begin = trio.current_time()
-        sim.place(account, PAIR, "buy", "0.0100", "1000")
+        sim.place(account, PAIR, "buy", price="0.0100", quantity="1000")
         target = f"/v1/accounts?trade_account_id={account.trade_account_id}"
         assert json.loads((await get(sim, target)).body)["trade_account"]["nonce"] == "1"
         assert trio.current_time() == begin  # REST knows it long before the stream
         await trio.sleep(0.5)
-        sim.place(account, PAIR, "buy", "0.0100", "1000")
+        sim.place(account, PAIR, "buy", price="0.0100", quantity="1000")
         sim.set_latency(0)
-        sim.place(account, PAIR, "buy", "0.0100", "1000")
+        sim.place(account, PAIR, "buy", price="0.0100", quantity="1000")
         arrivals = []
         for _ in range(3):
             nonce = (await socket.receive())["nonce"]

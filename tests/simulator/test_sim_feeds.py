@@ -48,7 +48,9 @@ class _World:
     def place(
         self, account: Account, side: Side, price: int, quantity: int = 10**12, kind: str = "Spot"
     ) -> Any:
-        return self.exchange.place(account, self.market_id, side, price, quantity, OrderType(kind))
+        return self.exchange.place(
+            account, self.market_id, side, price=price, quantity=quantity, order_type=OrderType(kind)
+        )
 
     def publish(self) -> dict[Feed, list[Any]]:
         return {
@@ -298,7 +300,7 @@ def test_flavour_one_of_orders(world: _World, exchange: Exchange) -> None:
     world.place(world.one, Side.SELL, 25_000, 4 * 10**11)
     world.place(world.other, Side.BUY, 25_000)
     limit = OrderType("Limit", price=24_000, timestamp=1_790_000_500)
-    exchange.place(world.other, world.market_id, Side.BUY, 24_000, 10**12, limit)
+    exchange.place(world.other, world.market_id, Side.BUY, price=24_000, quantity=10**12, order_type=limit)
     ((frame,),) = world.publish().values()
     first, second = frame["orders"]
     assert first["account"] == {"ContractId": world.other.trade_account_id}
@@ -315,7 +317,7 @@ def test_market_orders_want_quote_and_bounds_are_numbers(world: _World, exchange
     feed = world.feeds.open()
     _ask(feed, "subscribe_orders", identities=_who(world.other))
     bounded = OrderType("BoundedMarket", max_price=26_000, min_price=24_000)
-    exchange.place(world.other, world.market_id, Side.BUY, 25_000, 10**12, bounded)
+    exchange.place(world.other, world.market_id, Side.BUY, price=25_000, quantity=10**12, order_type=bounded)
     ((frame,),) = world.publish().values()
     (order,) = frame["orders"]
     assert order["order_type"] == {"BoundedMarket": {"max_price": 26_000, "min_price": 24_000}}

@@ -161,14 +161,14 @@ async def test_neighbours_of_different_streams_are_swapped(autojump_clock: MockC
         await wait_all_tasks_blocked()
         sim.frames.reorder(0.25, kinds={"balances", "nonce"}, count=1)
         begin = trio.current_time()
-        sim.place(account, FUEL, "buy", "0.0100", "1000")
+        sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
         actions = [(await socket.receive())["action"] for _ in range(2)]
         assert actions == ["subscribe_nonce", "subscribe_balances"]
         assert trio.current_time() == begin, "a message that was overtaken goes out at once"
         assert sim.frames.counts["reorder"] == 1
         # With nobody to overtake it, it goes out when its time is over.
         sim.frames.reorder(0.25, kinds={"nonce"}, count=1)
-        sim.place(account, FUEL, "buy", "0.0100", "1000")
+        sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
         await socket.receive()
         assert trio.current_time() == begin
         assert (await socket.receive())["nonce"] == "2"
@@ -186,7 +186,7 @@ async def test_nothing_overtakes_its_own_stream_nor_an_answer(autojump_clock: Mo
         sim.frames.reorder(5)
         begin = trio.current_time()
         for _ in range(3):
-            sim.place(account, FUEL, "buy", "0.0100", "1000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
         await socket.send("PING")
         texts = [await socket.text() for _ in range(4)]
         assert texts[3] == "PONG", "a heartbeat is answered behind all that came before"
@@ -412,7 +412,7 @@ async def test_what_a_restart_keeps_and_what_it_loses(autojump_clock: MockClock,
     async with open_simulator(rate=4) as sim:
         account = sim.create_account("somebody")
         market = sim.market(FUEL)
-        order = sim.place(account, FUEL, "buy", "0.0100", "1000")
+        order = sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
         access = attrs.evolve(account.access, version=2)
         account.access = access
         await trio.sleep(30)
@@ -441,7 +441,7 @@ async def test_what_a_restart_keeps_and_what_it_loses(autojump_clock: MockClock,
         assert new.height > height
         assert len(new.book(market.market_id).bids) > 14
         assert new.book(market.market_id) != old.book(market.market_id)
-        assert sim.place(account, FUEL, "buy", "0.0100", "1000").order_id not in old.orders
+        assert sim.place(account, FUEL, "buy", price="0.0100", quantity="1000").order_id not in old.orders
         with pytest.raises(ValueError, match="already"):
             sim.create_account("somebody")
         await trio.sleep(30)
@@ -531,7 +531,7 @@ async def test_reads_that_lag_never_look_behind_a_restart(autojump_clock: MockCl
     async with open_simulator(flow=False) as sim:
         account = sim.create_account()
         for _ in range(3):
-            sim.place(account, FUEL, "buy", "0.0100", "1000")
+            sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
         target = f"/v1/accounts?trade_account_id={account.trade_account_id}"
         quote = sim.market(FUEL).quote.asset
         balance = f"/v1/balance?contract={account.trade_account_id}&asset_id={quote}"
@@ -556,9 +556,11 @@ def test_a_successor_keeps_money_of_every_place() -> None:
     one, two = (old.create_account(name, money) for name in "ab")
     old.audit.limit = 12345
     price = listings[0].reference_price
-    old.place(one, market.market_id, Side.SELL, price, 10**13, OrderType("Spot"))
-    old.place(two, market.market_id, Side.BUY, price, 10**12, OrderType("Spot"))
-    old.place(two, market.market_id, Side.BUY, price // 2, 10**12, OrderType("Spot"))
+    old.place(one, market.market_id, Side.SELL, price=price, quantity=10**13, order_type=OrderType("Spot"))
+    old.place(two, market.market_id, Side.BUY, price=price, quantity=10**12, order_type=OrderType("Spot"))
+    old.place(
+        two, market.market_id, Side.BUY, price=price // 2, quantity=10**12, order_type=OrderType("Spot")
+    )
     totals = [[account.balance(asset).total for asset in old.deposits] for account in (one, two)]
     supplies = {asset: old.supply(asset) for asset in old.deposits}
     new = Successor(old, listings, lambda: moment)
@@ -602,7 +604,7 @@ async def test_traders_go_on_after_a_restart(autojump_clock: MockClock) -> None:
                 await trio.sleep(10)
                 sim.restart()
                 await trio.sleep(30)
-                order = sim.place(account, FUEL, "buy", "0.0100", "1000")
+                order = sim.place(account, FUEL, "buy", price="0.0100", quantity="1000")
                 await trio.sleep(5)
                 assert [told.order_id for told in updates] == [order.order_id]
                 nursery.cancel_scope.cancel()

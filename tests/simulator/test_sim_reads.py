@@ -34,7 +34,7 @@ def account(exchange: Exchange, name: str) -> Account:
 
 
 def place(exchange: Exchange, who: Account, side: Side, price: int) -> str:
-    return exchange.place(who, MARKET, side, price, 10**12, SPOT).order_id
+    return exchange.place(who, MARKET, side, price=price, quantity=10**12, order_type=SPOT).order_id
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def rest(exchange: Exchange) -> Rest:
 
 def _trade(exchange: Exchange, account: Account, *prices: int) -> None:
     for price in prices:
-        exchange.place(account, MARKET, Side.SELL, price, 10**12, SPOT)
-        exchange.place(account, MARKET, Side.BUY, price, 10**12, SPOT)
+        exchange.place(account, MARKET, Side.SELL, price=price, quantity=10**12, order_type=SPOT)
+        exchange.place(account, MARKET, Side.BUY, price=price, quantity=10**12, order_type=SPOT)
 
 
 def test_health(rest: Rest) -> None:
@@ -76,7 +76,7 @@ def test_markets(rest: Rest, exchange: Exchange) -> None:
 
 def test_depth_groups_and_limits(rest: Rest, exchange: Exchange, account: Account) -> None:
     for price in (25_110, 25_190, 25_050):
-        exchange.place(account, MARKET, Side.BUY, price, 10**12, SPOT)
+        exchange.place(account, MARKET, Side.BUY, price=price, quantity=10**12, order_type=SPOT)
     answer = get(rest, "/v1/depth", market_id=MARKET, precision=100, limit=1)
     assert answer["market_id"] == MARKET
     assert answer["orders"] == {"buys": [{"price": "25100", "quantity": str(2 * 10**12)}], "sells": []}
@@ -124,7 +124,7 @@ def test_bars(rest: Rest, exchange: Exchange, account: Account) -> None:
 
 def test_ticker_and_summary(rest: Rest, exchange: Exchange, account: Account) -> None:
     _trade(exchange, account, 25_000, 25_100, 25_050)
-    exchange.place(account, MARKET, Side.BUY, 24_000, 10**12, SPOT)
+    exchange.place(account, MARKET, Side.BUY, price=24_000, quantity=10**12, order_type=SPOT)
     (ticker,) = get(rest, "/v1/markets/ticker", market_id=MARKET)
     names = "ask ask_volume average base_volume bid bid_volume change close high last low open previous_close"
     assert set(ticker) == {*names.split(), "quote_volume", "percentage", "timestamp", "market_id"}
@@ -153,7 +153,7 @@ def test_ticker_and_summary(rest: Rest, exchange: Exchange, account: Account) ->
 
 
 def test_accounts(rest: Rest, exchange: Exchange, account: Account) -> None:
-    exchange.place(account, MARKET, Side.BUY, 24_000, 10**12, SPOT)
+    exchange.place(account, MARKET, Side.BUY, price=24_000, quantity=10**12, order_type=SPOT)
     answer = get(rest, "/v1/accounts", owner=account.owner.id)
     assert answer["trade_account_id"] == account.trade_account_id
     assert answer["trade_account"]["nonce"] == "1"
@@ -168,7 +168,7 @@ def test_accounts(rest: Rest, exchange: Exchange, account: Account) -> None:
 
 def test_balance(rest: Rest, exchange: Exchange, account: Account) -> None:
     market = exchange.markets.markets[0]
-    exchange.place(account, MARKET, Side.BUY, 25_000, 10**12, SPOT)
+    exchange.place(account, MARKET, Side.BUY, price=25_000, quantity=10**12, order_type=SPOT)
     contract = account.trade_account_id
     answer = get(rest, "/v1/balance", asset_id=market.quote.asset, contract=contract)
     assert answer == {
@@ -182,7 +182,10 @@ def test_balance(rest: Rest, exchange: Exchange, account: Account) -> None:
 
 
 def test_orders_and_order(rest: Rest, exchange: Exchange, account: Account) -> None:
-    orders = [exchange.place(account, MARKET, Side.BUY, 24_000, 10**12, SPOT) for _ in range(4)]
+    orders = [
+        exchange.place(account, MARKET, Side.BUY, price=24_000, quantity=10**12, order_type=SPOT)
+        for _ in range(4)
+    ]
     exchange.cancel(account, orders[1].order_id)
     asked: dict[str, object] = {"market_id": MARKET, "contract": account.trade_account_id, "direction": "asc"}
     answer = get(rest, "/v1/orders", **asked, count=200)

@@ -16,7 +16,7 @@ import trio
 import trio.testing
 import trustme
 
-from o2trio import InvalidRequest, UnknownMarket, open_o2
+from o2trio import InvalidRequest, Raw, UnknownMarket, open_o2
 from o2trio.models import Asset, Side
 from o2trio.simulator import Revert, Simulator, listing, open_simulator
 from o2trio.simulator._markets import make_id
@@ -53,7 +53,7 @@ async def test_time_follows_the_clock(autojump_clock: trio.testing.MockClock) ->
         await trio.sleep(2.25)
         assert sim.exchange.now == 1_000_002_750_000_000
         account = sim.create_account()
-        order = sim.place(account, "fFUEL/fUSDC", "buy", "0.02", "1000")
+        order = sim.place(account, "fFUEL/fUSDC", "buy", price="0.02", quantity="1000")
         assert order.timestamp == 1_000_002
 
 
@@ -79,7 +79,9 @@ async def test_actions_are_published_at_once(autojump_clock: trio.testing.MockCl
         for kind in ("orders", "balances", "nonce"):
             await socket.send({"action": f"subscribe_{kind}", "identities": who})
         await trio.testing.wait_all_tasks_blocked()
-        order = sim.place(account, market, "buy", "0.02000", 10**12, "PostOnly")
+        order = sim.place(
+            account, market, "buy", price="0.02000", quantity=Raw(10**12), order_type="PostOnly"
+        )
         assert (order.price, order.quantity, order.side) == (20_000, 10**12, Side.BUY)
         frames = [await socket.receive() for _ in range(3)]
         assert [frame["action"] for frame in frames] == [
@@ -106,9 +108,9 @@ async def test_refuses_wrong_arguments(autojump_clock: trio.testing.MockClock) -
         with pytest.raises(ValueError, match="already"):
             sim.create_account("one")
         with pytest.raises(UnknownMarket, match="fFUEL/fUSDC"):
-            sim.place(account, "fDOGE/fUSDC", "buy", "1", "1")
+            sim.place(account, "fDOGE/fUSDC", "buy", price="1", quantity="1")
         with pytest.raises(InvalidRequest):
-            sim.place(account, "fFUEL/fUSDC", "buy", "0.0000001", "1")
+            sim.place(account, "fFUEL/fUSDC", "buy", price="0.0000001", quantity="1")
     for wrong in ({"rate": 0}, {"rate": float("nan")}, {"ssl_context": ssl.create_default_context()}):
         with pytest.raises(ValueError, match=r"rate|listen"):
             async with open_simulator(**wrong):

@@ -102,7 +102,7 @@ def _create(market: Market, reference: int, step: _Step) -> CreateOrder:
         far = 3 * market.price_step
         order_type = OrderType(kind, max_price=price + far, min_price=price - far)
     quantity = -(-least // quantum_) * quantum_ * lots
-    return CreateOrder(market, list(Side)[side % 2], price, quantity, order_type)
+    return CreateOrder(market, list(Side)[side % 2], price=price, quantity=quantity, order_type=order_type)
 
 
 def _action(exchange: Exchange, account: Account, step: _Step) -> Action | None:
@@ -236,7 +236,7 @@ def _refused(exchange: Exchange, account: Account, work: Callable[[], object]) -
 
 
 def _order(exchange: Exchange, side: Side, quantity: int = 10**12, kind: OrderType = _SPOT) -> CreateOrder:
-    return CreateOrder(exchange.markets.markets[0], side, 25_100, quantity, kind)
+    return CreateOrder(exchange.markets.markets[0], side, price=25_100, quantity=quantity, order_type=kind)
 
 
 def test_a_transaction_returns_what_its_work_returns(world: _World) -> None:
@@ -350,7 +350,7 @@ def test_proceeds_can_be_settled_to_somebody_else(world: _World) -> None:
     exchange, one, other = world
     market = exchange.markets.markets[0]
     for account, side in ((other, Side.SELL), (one, Side.BUY)):
-        exchange.place(account, market.market_id, side, 25_100, 10**12, _SPOT)
+        exchange.place(account, market.market_id, side, price=25_100, quantity=10**12, order_type=_SPOT)
     exchange.transact(other, lambda: exchange.apply(other, SettleBalance(market, _STRANGER)))
     exchange.transact(one, lambda: exchange.apply(one, SettleBalance(market, other.identity)))
     assert exchange.outside == {(_STRANGER, market.quote.asset): 25_100_000}
@@ -361,7 +361,7 @@ def test_proceeds_can_be_settled_to_somebody_else(world: _World) -> None:
 def test_an_order_is_cancelled_through_its_own_market_only(world: _World) -> None:
     exchange, one, _ = world
     market, wrong, *_ = exchange.markets.markets
-    order = exchange.place(one, market.market_id, Side.BUY, 25_100, 10**12, _SPOT)
+    order = exchange.place(one, market.market_id, Side.BUY, price=25_100, quantity=10**12, order_type=_SPOT)
     foreign = _refused(exchange, one, lambda: exchange.apply(one, CancelOrder(wrong, order.order_id)))
     assert foreign == "OrderCancelError::NotOrderOwner"
     exchange.transact(one, lambda: exchange.apply(one, CancelOrder(market, order.order_id)))
@@ -380,7 +380,7 @@ def test_there_is_one_referer(world: _World) -> None:
 def test_a_bounded_buy_forwards_its_value_and_trades_as_long_as_it_lasts(world: _World) -> None:
     exchange, one, other = world
     market = exchange.markets.markets[0]
-    exchange.place(other, market.market_id, Side.SELL, 25_200, 10**13, _SPOT)
+    exchange.place(other, market.market_id, Side.SELL, price=25_200, quantity=10**13, order_type=_SPOT)
     kind = OrderType("BoundedMarket", max_price=25_200, min_price=25_000)
     order = exchange.transact(one, lambda: exchange.apply(one, _order(exchange, Side.BUY, kind=kind)))
     assert order is not None
@@ -397,7 +397,7 @@ def test_a_bounded_buy_forwards_its_value_and_trades_as_long_as_it_lasts(world: 
 def test_what_is_forwarded_must_be_a_u64(world: _World) -> None:
     exchange, one, _ = world
     market = exchange.markets.markets[0]
-    action = CreateOrder(market, Side.SELL, 2**63 // 1000 * 1000, 10**18, _SPOT)
+    action = CreateOrder(market, Side.SELL, price=2**63 // 1000 * 1000, quantity=10**18, order_type=_SPOT)
     assert (
         _refused(exchange, one, lambda: exchange.apply(one, action))
         == "OrderCreationError::InvalidInputAmount"

@@ -187,7 +187,7 @@ def record_of(seed: int) -> list[object]:
             async with open_o2(exchange.config, options=exchange.options) as o2:
                 await o2.setup_account(owner)
                 async with o2.session(owner, MARKET, key=exchange.wallet("key")) as session:
-                    await session.buy(MARKET, "0.02", "100")
+                    await session.buy(MARKET, price="0.02", quantity="100")
                     await exchange.storm(draw_storm(seed, seconds=120, pause=20))
             account = sim.exchange.account_of(owner.identity)
             assert account is not None

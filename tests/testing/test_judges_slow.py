@@ -320,7 +320,7 @@ async def test_only_a_mark_excuses_a_value_that_is_left_out(
         told: list[NonceUpdate] = []
         for _ in range(5):
             await trio.sleep(1)
-            world.sim.place(account, FUEL, "buy", "0.0100", "2000")
+            world.sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
             record = world.audit.nonces(account)[-1]
             told.append(
                 NonceUpdate(contract_id=who, nonce=record.value, seen_timestamp=record.seen_timestamp)

@@ -56,9 +56,9 @@ async def quote_blindly(session: Session, book: OrderBook) -> None:
     if price is None or session.orders.is_stale:
         return
     if not bids:
-        await session.buy(MARKET, price, SIZE, "PostOnly")
+        await session.buy(MARKET, price=price, quantity=SIZE, order_type="PostOnly")
     elif abs(bids[0].price - price) > price * TOLERANCE:
-        await session.replace(bids[0], price, SIZE, "PostOnly")
+        await session.replace(bids[0], price=price, quantity=SIZE, order_type="PostOnly")
 
 
 async def run_bot(

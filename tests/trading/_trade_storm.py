@@ -155,7 +155,7 @@ class TradeStorm:
         price = 20_000 if side is Side.BUY else 40_000
         quantity = (1000 if twin else 1000 + serial) * 10**9
         kind = chance.choice(["Spot", "Spot", "PostOnly", "FillOrKill"])
-        return NewOrder(market, side, Raw(price), Raw(quantity), kind), twin
+        return NewOrder(market, side, price=Raw(price), quantity=Raw(quantity), order_type=kind), twin
 
     async def judge(
         self,

@@ -156,7 +156,7 @@ async def trading(
 
 async def bid(session: Session, price: str = DEEP, quantity: str = "1000", **how: Any) -> SessionOrder:
     """Place a bid that rests."""
-    return await session.buy(FUEL, price, quantity, **how)
+    return await session.buy(FUEL, price=price, quantity=quantity, **how)
 
 
 async def lost(call: Awaitable[object]) -> OutcomeUnknown:

@@ -67,6 +67,10 @@ def check_scaling(market: Market, entry: Any) -> None:
             value: Any = repr(float(text))
         case kind:
             value = {"str": str, "int": int, "decimal": Decimal, "bool": bool}[kind](text)
+    if isinstance(value, int):
+        with pytest.raises(InvalidRequest, match=rf'Raw\({int(value)}\), which is .*, or "{int(value)}"'):
+            scale(value, Rounding.DOWN)  # type: ignore[arg-type]  # It must be refused.
+        value = text
     if exact is None:
         with pytest.raises(InvalidRequest):
             scale(value, Rounding.DOWN)

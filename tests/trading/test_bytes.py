@@ -81,7 +81,11 @@ def action_of(market: Market, value: Any) -> Action:
         case "CreateOrder":
             price, quantity = int(data["price"]), int(data["quantity"])
             return CreateOrder(
-                market, Side(data["side"].lower()), price, quantity, type_of(data["order_type"])
+                market,
+                Side(data["side"].lower()),
+                price=price,
+                quantity=quantity,
+                order_type=type_of(data["order_type"]),
             )
         case "CancelOrder":
             return CancelOrder(market, Id(data["order_id"]))
@@ -356,7 +360,7 @@ OUT_OF_RANGE: dict[str, Callable[[], object]] = {
     "nonce must be": lambda: actions_bytes(TOO_BIG, []),
     "parallel_nonce must": lambda: parallel_actions_bytes(2**256, []),
     "amount of create_order": lambda: actions_bytes(
-        0, [call_of(CreateOrder(A, Side.BUY, TOO_BIG - 1, TOO_BIG - 1), None)]
+        0, [call_of(CreateOrder(A, Side.BUY, price=TOO_BIG - 1, quantity=TOO_BIG - 1), None)]
     ),
     "integer": lambda: u64(True),
     "not 1.0": lambda: u64(1.0),  # type: ignore[arg-type]  # Not every caller has a type checker.

@@ -25,7 +25,7 @@ def number(value: int) -> Id:
 
 
 def terms(price: int = 100, quantity: int = 10, market: Market = FUEL, kind: str = "Spot") -> CreateOrder:
-    return CreateOrder(market, Side.BUY, price, quantity, OrderType(kind))
+    return CreateOrder(market, Side.BUY, price=price, quantity=quantity, order_type=OrderType(kind))
 
 
 def order(value: int, of: CreateOrder | None = None, time: int | None = T, **changes: Any) -> Order:

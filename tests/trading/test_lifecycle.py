@@ -93,7 +93,7 @@ async def test_faucet_cools_down(autojump_clock: MockClock, caplog: pytest.LogCa
         made = await world.o2.setup_account(NEW)
         account = world.sim.exchange.accounts[made.account.trade_account_id]
         for asset in account.assets():
-            await world.o2.withdraw(NEW, asset, Raw(account.wallet(asset)))
+            await world.o2.withdraw(NEW, asset, amount=Raw(account.wallet(asset)))
         with caplog.at_level(logging.WARNING, "o2trio"):
             again = await world.o2.setup_account(NEW)
         assert not again.minted
@@ -203,7 +203,7 @@ async def test_withdraw(autojump_clock: MockClock, owner: Signer, lane: int | No
     async with open_world(owner=owner) as world:
         quote, exchange = world.market.quote, world.sim.exchange
         before = world.account.wallet(quote.asset)
-        receipt = await world.o2.withdraw(owner, "fusdc", "12.345678", lane=lane)
+        receipt = await world.o2.withdraw(owner, "fusdc", amount="12.345678", lane=lane)
         assert receipt.tx_id
         assert receipt.orders == ()
         assert receipt.submission.track is (Track.SEQUENTIAL if lane is None else Track.PARALLEL)
@@ -213,8 +213,8 @@ async def test_withdraw(autojump_clock: MockClock, owner: Signer, lane: int | No
         assert exchange.outside[home, quote.asset] == 12_345_678
         assert world.account.wallet(quote.asset) == before - 12_345_678
         assert (world.account.nonce == 1) == (lane is None)
-        await world.o2.withdraw(owner, quote, Raw(5), to=NEW.address, lane=lane)
-        await world.o2.withdraw(owner, quote.asset, 1, to=Identity.address(NEW.address), lane=lane)
+        await world.o2.withdraw(owner, quote, amount=Raw(5), to=NEW.address, lane=lane)
+        await world.o2.withdraw(owner, quote.asset, amount="1", to=Identity.address(NEW.address), lane=lane)
         assert exchange.outside[Identity.address(NEW.address), quote.asset] == 1_000_005
 
 
@@ -223,7 +223,7 @@ async def test_withdraw_to_another_account(autojump_clock: MockClock) -> None:
         other = world.sim.create_account()
         quote = world.market.quote
         before = other.wallet(quote.asset)
-        await world.o2.withdraw(world.owner, "fUSDC", "7", to=other.identity)
+        await world.o2.withdraw(world.owner, "fUSDC", amount="7", to=other.identity)
         assert other.wallet(quote.asset) == before + 7_000_000
 
 
@@ -231,10 +231,10 @@ async def test_withdraw_to_another_account(autojump_clock: MockClock) -> None:
 async def test_withdraw_too_much(autojump_clock: MockClock, lane: int | None) -> None:
     async with open_world() as world:
         with pytest.raises(OnChainRevert) as caught:
-            await world.o2.withdraw(world.owner, "fUSDC", "1000001", lane=lane)
+            await world.o2.withdraw(world.owner, "fUSDC", amount="1000001", lane=lane)
         assert (caught.value.enum, caught.value.variant) == ("WithdrawError", "NotEnoughBalance")
         assert not world.desk.unresolved
-        await world.o2.withdraw(world.owner, "fUSDC", "1", lane=lane)
+        await world.o2.withdraw(world.owner, "fUSDC", amount="1", lane=lane)
         assert world.statuses(WITHDRAW) == [400, 200]
 
 
@@ -245,7 +245,7 @@ async def test_withdraw_too_much(autojump_clock: MockClock, lane: int | None) ->
         ({"asset": "fDOGE"}, "fDOGE"),
         ({"amount": 1.5}, "(?i)float"),
         ({"amount": "0.0000001"}, "not a multiple"),
-        ({"amount": 0}, "AmountIsZero"),
+        ({"amount": "0"}, "AmountIsZero"),
         ({"amount": Raw(0)}, "AmountIsZero"),
         ({"amount": "-1"}, "-1"),
         ({"amount": "99999999999999999"}, "amount must be an integer from 0 to 18446744073709551615"),
@@ -266,7 +266,7 @@ async def test_wrong_withdrawals(autojump_clock: MockClock, how: dict[str, Any],
 async def test_withdraw_without_an_account(autojump_clock: MockClock) -> None:
     async with open_world() as world:
         with pytest.raises(AccountMissing):
-            await world.o2.withdraw(NEW, "fUSDC", "1")
+            await world.o2.withdraw(NEW, "fUSDC", amount="1")
 
 
 @pytest.mark.parametrize("lane", [None, 0], ids=["sequential", "parallel"])
@@ -275,7 +275,7 @@ async def test_withdrawal_is_lost(autojump_clock: MockClock, before: bool, lane:
     async with open_world() as world:
         world.sim.rest.cut(path=WITHDRAW, before=before, count=1)
         with pytest.raises(OutcomeUnknown, match="withdraw") as caught:
-            await world.o2.withdraw(world.owner, "fUSDC", "5", lane=lane)
+            await world.o2.withdraw(world.owner, "fUSDC", amount="5", lane=lane)
         async with world.o2.session(world.owner, FUEL) as session:
             assert session.unresolved == (caught.value,)
             resolved = await session.resolve(caught.value)

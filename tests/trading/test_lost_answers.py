@@ -19,6 +19,7 @@ from o2trio import (
     NewOrder,
     OnChainRevert,
     OutcomeUnknown,
+    Raw,
     RequestFailed,
     Resolved,
     Session,
@@ -126,7 +127,7 @@ async def test_reverted(autojump_clock: MockClock, lane: int | None) -> None:
     async with trading(lane=lane) as (world, session):
         world.sim.rest.cut(path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:
-            await session.buy(FUEL, DEAR, "1000", "PostOnly")
+            await session.buy(FUEL, price=DEAR, quantity="1000", order_type="PostOnly")
         resolved = await resolve(session, caught.value)
         assert (resolved.verdict, resolved.orders) == (Verdict.REVERTED, ())
         assert not world.orders()
@@ -341,7 +342,12 @@ async def test_bigger_one_lost_before_an_equal_part(autojump_clock: MockClock) -
         world.sim.set_latency(5)
         world.sim.rest.cut(path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:
-            await session.batch([NewOrder(FUEL, "buy", DEEP, "1000"), NewOrder(FUEL, "buy", DEEP, "2000")])
+            await session.batch(
+                [
+                    NewOrder(FUEL, "buy", price=DEEP, quantity="1000"),
+                    NewOrder(FUEL, "buy", price=DEEP, quantity="2000"),
+                ]
+            )
         orders: list[SessionOrder] = []
         try:
             orders.append(await bid(session))
@@ -413,8 +419,14 @@ async def test_cancellation_lost(autojump_clock: MockClock, lane: int | None, ru
 @LANES
 async def test_cancellation_that_reverted(autojump_clock: MockClock, lane: int | None) -> None:
     async with trading(lane=lane) as (world, session):
-        near = await session.sell(FUEL, _before_best(world), "1000")
-        world.sim.place(world.sim.create_account(), FUEL, "buy", near.order.price, near.order.quantity)
+        near = await session.sell(FUEL, price=_before_best(world), quantity="1000")
+        world.sim.place(
+            world.sim.create_account(),
+            FUEL,
+            "buy",
+            price=Raw(near.order.price),
+            quantity=Raw(near.order.quantity),
+        )
         world.sim.rest.cut(path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:
             await session.cancel(near)
@@ -432,7 +444,7 @@ async def test_replacement_lost(autojump_clock: MockClock, lane: int | None, run
         old = await bid(session)
         world.sim.rest.cut(before=not runs, path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:
-            await session.replace(old, "0.0199", "900")
+            await session.replace(old, price="0.0199", quantity="900")
         assert len(caught.value.submission.cancels) == len(caught.value.submission.creates) == 1
         resolved = await resolve(session, caught.value)
         live = {order.order_id for order in world.orders(only_open=True)}
@@ -443,7 +455,7 @@ async def test_same_order_but_another_one_cancelled(autojump_clock: MockClock) -
     """Two replacements ask for the same new order; the one whose old order is still there did not run."""
     async with trading() as (world, session):
         one, other = await bid(session), await bid(session)
-        new = NewOrder(FUEL, "buy", "0.0199", "900")
+        new = NewOrder(FUEL, "buy", price="0.0199", quantity="900")
         world.sim.rest.cut(before=True, path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as first:
             await session.batch([Cancel(one), new])
@@ -471,7 +483,7 @@ async def test_settlement_lost(autojump_clock: MockClock, lane: int | None) -> N
 async def test_batch_lost(autojump_clock: MockClock, lane: int | None) -> None:
     async with trading(lane=lane) as (world, session):
         world.sim.rest.cut(path=ACTIONS, count=1)
-        wishes = [NewOrder(FUEL, "buy", f"0.0199{number}", "1000") for number in (3, 1, 2, 1)]
+        wishes = [NewOrder(FUEL, "buy", price=f"0.0199{number}", quantity="1000") for number in (3, 1, 2, 1)]
         with pytest.raises(OutcomeUnknown) as caught:
             await session.batch(wishes)
         resolved = await resolve(session, caught.value)
@@ -483,9 +495,11 @@ async def test_order_that_was_filled_meanwhile(autojump_clock: MockClock) -> Non
     async with trading() as (world, session):
         world.sim.rest.cut(path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:
-            await session.sell(FUEL, _before_best(world), "1000", OrderType("Spot"))
+            await session.sell(FUEL, price=_before_best(world), quantity="1000", order_type=OrderType("Spot"))
         (true,) = world.orders()
-        world.sim.place(world.sim.create_account(), FUEL, "buy", true.price, true.quantity)
+        world.sim.place(
+            world.sim.create_account(), FUEL, "buy", price=Raw(true.price), quantity=Raw(true.quantity)
+        )
         resolved = await resolve(session, caught.value)
         assert resolved.verdict is Verdict.LANDED
         assert (await resolved.orders[0].filled()).quantity_fill == true.quantity
@@ -568,7 +582,7 @@ async def test_repeated_by_a_gateway_and_orders_unreadable(autojump_clock: MockC
 async def test_reverts_are_no_loss(autojump_clock: MockClock) -> None:
     async with trading() as (_, session):
         with pytest.raises(OnChainRevert):
-            await session.buy(FUEL, DEAR, "1000", "PostOnly")
+            await session.buy(FUEL, price=DEAR, quantity="1000", order_type="PostOnly")
         assert not session.unresolved
 
 

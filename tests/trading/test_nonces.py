@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -23,7 +24,8 @@ from o2trio import (
 )
 from o2trio.models import Id
 from o2trio.trading._bytes import ParallelNonce
-from o2trio.trading._desk import Desk, Draft
+from o2trio.trading._desk import Desk
+from o2trio.trading._submission import Draft
 from tests.trading._world import (
     ACTIONS,
     DEAR,
@@ -155,7 +157,10 @@ async def test_nonce_moved_by_another_process(autojump_clock: MockClock, lag: in
         world.sim.rest.stale(lag)
         # It learns of it from the stream only after this.
         world.sim.set_latency(5)
-        foreign = {world.sim.place(world.account, FUEL, "buy", DEEP, "1001").order_id for _ in range(3)}
+        foreign = {
+            world.sim.place(world.account, FUEL, "buy", price=DEEP, quantity="1001").order_id
+            for _ in range(3)
+        }
         second = await bid(session)
         third = await bid(session)
         assert {order.order_id for order in world.orders()} == {
@@ -172,7 +177,7 @@ async def test_nonce_is_learned_from_the_stream(autojump_clock: MockClock) -> No
     async with trading() as (world, session):
         await bid(session)
         await trio.sleep(3)
-        world.sim.place(world.account, FUEL, "buy", DEEP, "1000")
+        world.sim.place(world.account, FUEL, "buy", price=DEEP, quantity="1000")
         await trio.sleep(1)
         reads = len(world.statuses("/v1/accounts", "GET"))
         await bid(session)
@@ -213,7 +218,7 @@ async def test_lagging_reads_never_move_it_back(
         for number in range(6):
             # Each failure makes it read again.
             with pytest.raises(OnChainRevert):
-                await session.buy(FUEL, DEAR, "1000", "PostOnly")
+                await session.buy(FUEL, price=DEAR, quantity="1000", order_type="PostOnly")
             orders.append(await bid(session, f"0.0200{number}"))
         check_same(world, orders)
         assert nonces == list(range(start, start + 12))
@@ -226,7 +231,7 @@ async def test_renewal_and_orders_share_the_counter(autojump_clock: MockClock) -
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(bid, session)
-                nursery.start_soon(world.o2.withdraw, world.owner, "fUSDC", "1")
+                nursery.start_soon(partial(world.o2.withdraw, world.owner, "fUSDC", amount="1"))
         assert len(world.orders()) == 3
         assert world.account.nonce == 1 + 6
         assert world.statuses(ACTIONS) == [200] * 3
@@ -352,7 +357,7 @@ async def test_signature_of_an_old_nonce(autojump_clock: MockClock, monkeypatch:
         await bid(session)
         await trio.sleep(3)
         world.sim.set_latency(5)
-        world.sim.place(world.account, FUEL, "buy", DEEP, "1001")
+        world.sim.place(world.account, FUEL, "buy", price=DEEP, quantity="1001")
         world.sim.rest.fail(401, code=4000, path=ACTIONS, count=1)
         await bid(session)
         assert world.statuses(ACTIONS) == [200, 401, 200]

@@ -57,14 +57,14 @@ def order(market_id: Id | None) -> Order:
 
 
 @pytest.mark.parametrize("price", ["0.025", "2.5e-2", Decimal("0.0250"), Raw(25_000)], ids=repr)
-@pytest.mark.parametrize("quantity", ["1000", 1000, Decimal(1000), Raw(10**12)], ids=repr)
+@pytest.mark.parametrize("quantity", ["1000", "1e3", Decimal(1000), Raw(10**12)], ids=repr)
 @pytest.mark.parametrize("side", [Side.BUY, "buy"], ids=["side", "text"])
 @pytest.mark.parametrize(
     "market", ["fFUEL/fUSDC", "ffuel/FUSDC", FUEL.market_id, FUEL], ids=["pair", "case", "id", "market"]
 )
 def test_spellings(price: Any, quantity: Any, side: Any, market: Any) -> None:
-    made = action(NewOrder(market, side, price, quantity))
-    assert made == CreateOrder(FUEL, Side.BUY, 25_000, 10**12, OrderType("Spot"))
+    made = action(NewOrder(market, side, price=price, quantity=quantity))
+    assert made == CreateOrder(FUEL, Side.BUY, price=25_000, quantity=10**12, order_type=OrderType("Spot"))
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_spellings(price: Any, quantity: Any, side: Any, market: Any) -> None:
             "FractionalPrice.*nearest valid quantity is 1000 ",
         ),
         ({"price": "0"}, "InvalidOrderArgs"),
-        ({"quantity": 0}, "InvalidOrderArgs"),
-        ({"quantity": 1}, "InvalidInputAmount.*min_order, 1 fUSDC.*nearest valid quantity is 40 "),
+        ({"quantity": "0"}, "InvalidOrderArgs"),
+        ({"quantity": "1"}, "InvalidInputAmount.*min_order, 1 fUSDC.*nearest valid quantity is 40 "),
         ({"quantity": "20000000000"}, "64 bits"),
         ({"price": "20000000000000"}, "64 bits"),
         ({"side": "long"}, "side must be buy or sell, not 'long'"),
@@ -115,7 +115,7 @@ def test_raw_is_strict(value: Any) -> None:
 
 @pytest.mark.parametrize(("side", "price"), [("buy", 25_120), ("sell", 25_130)])
 def test_adjusted_price(side: str, price: int) -> None:
-    made = action(NewOrder(FUEL, side, "0.025129", "1000", adjust=True))
+    made = action(NewOrder(FUEL, side, price="0.025129", quantity="1000", adjust=True))
     assert made.price == price, "in favour of who places it"
 
 
@@ -127,7 +127,7 @@ def test_adjusted_price(side: str, price: int) -> None:
 )
 def test_adjusted_is_valid(market: Market, side: str, price: Decimal, quantity: Decimal) -> None:
     try:
-        made = action(NewOrder(market, side, price, quantity, adjust=True))
+        made = action(NewOrder(market, side, price=price, quantity=quantity, adjust=True))
     except InvalidRequest as error:
         told = str(error)
         assert any(words in told for words in ("min_order", "must be positive"))
@@ -160,7 +160,10 @@ def test_adjusted_is_valid(market: Market, side: str, price: Decimal, quantity: 
     ],
 )
 def test_order_types(given_type: Any, made: OrderType) -> None:
-    assert action(NewOrder(FUEL, "sell", "0.025", 1000, given_type)).order_type == made
+    assert (
+        action(NewOrder(FUEL, "sell", price="0.025", quantity="1000", order_type=given_type)).order_type
+        == made
+    )
 
 
 # -- other requests --------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def test_settlements_go_to_the_account() -> None:
 def test_actions_pass() -> None:
     referer = RegisterReferer(FUEL, Identity.address("0x" + "ee" * 32))
     assert action(referer) is referer
-    create = CreateOrder(FUEL, Side.BUY, 25_000, 10**12, OrderType("Spot"))
+    create = CreateOrder(FUEL, Side.BUY, price=25_000, quantity=10**12, order_type=OrderType("Spot"))
     assert action(create) is create
 
 
@@ -200,7 +203,10 @@ def test_actions_pass() -> None:
         (Cancel(None, FUEL), "order id"),  # type: ignore[arg-type]
         (Cancel(7, FUEL), "order id"),  # type: ignore[arg-type]
         (Settle("nothing"), "nothing"),
-        (CreateOrder(FUEL, Side.BUY, 25_001, 10**12, OrderType("Spot")), "PricePrecision"),
+        (
+            CreateOrder(FUEL, Side.BUY, price=25_001, quantity=10**12, order_type=OrderType("Spot")),
+            "PricePrecision",
+        ),
         ("buy", "NewOrder, Cancel, Settle and actions, not 'buy'"),
         (None, "not None"),
     ],
@@ -214,7 +220,7 @@ def test_wrong_requests(wrong: Any, message: str) -> None:
 
 
 def new(market: Market) -> CreateOrder:
-    return CreateOrder(market, Side.BUY, 25_000, 10**12, OrderType("Spot"))
+    return CreateOrder(market, Side.BUY, price=25_000, quantity=10**12, order_type=OrderType("Spot"))
 
 
 def test_settlement_comes_before_the_first_order_of_a_market() -> None:

@@ -66,7 +66,7 @@ def moved(world: World) -> int:
 
 async def withdrawal_lost(world: World, *, before: bool = False, lane: int | None = None) -> OutcomeUnknown:
     world.sim.rest.cut(path=WITHDRAW, before=before, count=1)
-    return await lost(world.o2.withdraw(world.owner, "fUSDC", "5", lane=lane))
+    return await lost(world.o2.withdraw(world.owner, "fUSDC", amount="5", lane=lane))
 
 
 # -- refusals that do not prove that nothing ran -----------------------------------------------------
@@ -77,7 +77,7 @@ async def test_withdrawal_repeated_by_a_gateway(autojump_clock: MockClock, lane:
     """Nothing shows whose effect a change of balance is, so it is not signed again."""
     async with trading() as (world, session):
         world.sim.rest.duplicate(path=WITHDRAW, count=1)
-        outcome = await lost(world.o2.withdraw(world.owner, "fUSDC", "5", lane=lane))
+        outcome = await lost(world.o2.withdraw(world.owner, "fUSDC", amount="5", lane=lane))
         assert moved(world) == 5_000_000
         assert session.unresolved == (outcome,)
         assert (await session.resolve(outcome)).verdict in {Verdict.LANDED, Verdict.UNDECIDED}
@@ -213,7 +213,7 @@ async def test_fence_of_a_dead_session_and_a_withdrawal(autojump_clock: MockCloc
     """What the owner has signed is not over with any session."""
     async with trading() as (world, old), world.o2.session(world.owner, FUEL):
         world.sim.rest.defer(8, cut=True, path=WITHDRAW, count=1)
-        outcome = await lost(world.o2.withdraw(world.owner, "fUSDC", "5"))
+        outcome = await lost(world.o2.withdraw(world.owner, "fUSDC", amount="5"))
         resolved = await old.resolve(outcome)
         await trio.sleep(20)
         assert resolved.verdict in {Verdict.LANDED, Verdict.UNDECIDED}
@@ -333,7 +333,7 @@ async def test_answer_names_more_than_was_placed(
     async with trading() as (world, session):
         old = await bid(session)
         answering(world, lambda orders: (old.order, *orders), monkeypatch)
-        new = await session.replace(old, "0.0199", "500")
+        new = await session.replace(old, price="0.0199", quantity="500")
         assert [new.order_id] == [order.order_id for order in world.orders(only_open=True)]
         assert (await session.settle()).orders == ()
         assert not session.unresolved
@@ -344,7 +344,10 @@ async def test_part_of_a_lost_batch(autojump_clock: MockClock, first: int) -> No
     """A batch is lost, but ran. An equal part of it is refused for its nonce: that did not place it."""
     async with trading() as (world, session):
         await blind(world)
-        one, other = NewOrder(FUEL, "buy", DEEP, "1000"), NewOrder(FUEL, "buy", "0.0199", "777")
+        one, other = (
+            NewOrder(FUEL, "buy", price=DEEP, quantity="1000"),
+            NewOrder(FUEL, "buy", price="0.0199", quantity="777"),
+        )
         world.sim.rest.stale(1500, path="/v1/accounts")
         world.sim.rest.cut(path=ACTIONS, count=1)
         batch = await lost(session.batch([one, other]))
@@ -405,11 +408,11 @@ async def test_withdrawal_reverted_behind_an_equal_one(autojump_clock: MockClock
     """Eight coins, twice five of them: the second fails on chain, though five less are there."""
     async with trading() as (world, session):
         asset = world.market.quote
-        await world.o2.withdraw(world.owner, asset, Raw(world.account.wallet(asset.asset) - 8_000_000))
+        await world.o2.withdraw(world.owner, asset, amount=Raw(world.account.wallet(asset.asset) - 8_000_000))
         await trio.sleep(100)
         before = moved(world)
         world.sim.rest.stale(lag)
-        await world.o2.withdraw(world.owner, asset, "5")
+        await world.o2.withdraw(world.owner, asset, amount="5")
         outcome = await withdrawal_lost(world)
         assert (await session.resolve(outcome)).verdict is Verdict.UNDECIDED
         assert moved(world) - before == 5_000_000

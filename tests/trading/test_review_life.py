@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -58,7 +59,7 @@ async def test_owner_who_is_away(autojump_clock: MockClock) -> None:
         end, waits = trio.current_time() + HOUR - 120, list[float]()
         while trio.current_time() < end:
             began = trio.current_time()
-            order = await session.replace(order, DEEP, "1000")
+            order = await session.replace(order, price=DEEP, quantity="1000")
             waits.append(trio.current_time() - began)
             await trio.sleep(100)
         assert 2 <= owner.asked <= 6
@@ -140,7 +141,7 @@ async def test_one_that_cannot_be_found_out(autojump_clock: MockClock) -> None:
     options = attrs.evolve(QUICK, resolve_timeout=30.0)
     async with trading(options=options) as (world, session):
         world.sim.rest.cut(before=True, path=WITHDRAW, count=1)
-        stuck = await lost(world.o2.withdraw(world.owner, "fUSDC", "1", lane=0))
+        stuck = await lost(world.o2.withdraw(world.owner, "fUSDC", amount="1", lane=0))
         world.sim.rest.cut(path=ACTIONS, count=1)
         found = await lost(bid(session))
         world.sim.rest.fail(500, path="/v1/accounts/window")
@@ -156,9 +157,9 @@ async def test_withdrawals_over_their_limit(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         order = await bid(session)
         for _ in range(10):
-            await world.o2.withdraw(world.owner, "fUSDC", "1")
+            await world.o2.withdraw(world.owner, "fUSDC", amount="1")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.o2.withdraw, world.owner, "fUSDC", "1")
+            nursery.start_soon(partial(world.o2.withdraw, world.owner, "fUSDC", amount="1"))
             await trio.sleep(1)
             with trio.fail_after(1):
                 await session.cancel(order)
@@ -170,7 +171,7 @@ async def test_parallel_withdrawals_over_their_limit(autojump_clock: MockClock) 
     """They wait before they are signed: their nonces live for two minutes only."""
     async with open_world() as world, trio.open_nursery() as nursery:
         for _ in range(50):
-            nursery.start_soon(lambda: world.o2.withdraw(world.owner, "fUSDC", "1", lane=0))
+            nursery.start_soon(lambda: world.o2.withdraw(world.owner, "fUSDC", amount="1", lane=0))
     assert trio.current_time() > 240
     assert world.statuses(WITHDRAW) == [200] * 50
 
@@ -220,22 +221,31 @@ def _of(kind: Callable[..., Any], *fields: object) -> Callable[[Session], Awaita
     return lambda session: session.batch([kind(session.markets[0], *fields)])
 
 
+def _create(**changes: object) -> Callable[[Session], Awaitable[object]]:
+    right: dict[str, Any] = {"side": Side.BUY, "price": 20_000, "quantity": 10**12}
+    return lambda session: session.batch([CreateOrder(session.markets[0], **right | changes)])
+
+
 SPOT = OrderType("Spot")
 WRONG: dict[str, Callable[[Session], Awaitable[object]]] = {
-    "side": _of(CreateOrder, "buy", 20_000, 10**12),
-    "float price": _of(CreateOrder, Side.BUY, 20_000.0, 10**12),
-    "price in text": _of(CreateOrder, Side.BUY, "20000", 10**12),
-    "quantity": _of(CreateOrder, Side.BUY, 20_000, "1000"),
-    "no quantity": _of(CreateOrder, Side.BUY, 20_000, None),
-    "truth as a price": _of(CreateOrder, Side.BUY, True, 10**12),
-    "type": _of(CreateOrder, Side.BUY, 20_000, 10**12, "Spot"),
+    "side": _create(side="buy"),
+    "float price": _create(price=20_000.0),
+    "price in text": _create(price="20000"),
+    "quantity": _create(quantity="1000"),
+    "no quantity": _create(quantity=None),
+    "truth as a price": _create(price=True),
+    "type": _create(order_type="Spot"),
     "order id": _of(CancelOrder, "junk"),
     "order number": _of(CancelOrder, 7),
     "target": _of(SettleBalance, "0x" + "11" * 32),
     "referer": _of(RegisterReferer, None),
-    "market": lambda session: session.batch([CreateOrder(cast("Any", 7), Side.BUY, 20_000, 10**12, SPOT)]),
-    "replace": lambda session: session.replace(cast("Any", None), DEEP, "1000"),
-    "replace by id": lambda session: session.replace(cast("Any", "0x" + "11" * 32), DEEP, "1000"),
+    "market": lambda session: session.batch(
+        [CreateOrder(cast("Any", 7), Side.BUY, price=20_000, quantity=10**12, order_type=SPOT)]
+    ),
+    "replace": lambda session: session.replace(cast("Any", None), price=DEEP, quantity="1000"),
+    "replace by id": lambda session: session.replace(
+        cast("Any", "0x" + "11" * 32), price=DEEP, quantity="1000"
+    ),
     "resolve": lambda session: session.resolve(cast("Any", None)),
     "resolve an error": lambda session: session.resolve(cast("Any", ValueError())),
     "settle first": lambda session: bid(session, settle_first="no"),

@@ -62,8 +62,8 @@ async def test_buy_and_sell(autojump_clock: MockClock, owner: Any, lane: int | N
         open_world(owner=owner) as world,
         world.o2.session(owner, FUEL, lane=lane) as session,
     ):
-        bought = await session.buy(FUEL, DEEP, "1000")
-        sold = await session.sell(world.market, Raw(30_000), Decimal("50.5"))
+        bought = await session.buy(FUEL, price=DEEP, quantity="1000")
+        sold = await session.sell(world.market, price=Raw(30_000), quantity=Decimal("50.5"))
         assert (bought.side, bought.price, bought.quantity) == (Side.BUY, Decimal(DEEP), Decimal(1000))
         assert (sold.side, sold.price, sold.quantity) == (Side.SELL, Decimal("0.03"), Decimal("50.5"))
         assert list(session.orders) == [bought, sold]
@@ -72,10 +72,12 @@ async def test_buy_and_sell(autojump_clock: MockClock, owner: Any, lane: int | N
         assert len(world.orders(only_open=True)) == 2
 
 
-async def _taker(world: Any, kind: Any, quantity: int = 100) -> SessionOrder:
+async def _taker(world: Any, kind: Any, quantity: str = "100") -> SessionOrder:
     async with world.o2.session(world.owner, FUEL) as session:
         price = Raw(world.best(Side.SELL))
-        order: SessionOrder = await session.buy(FUEL, price, quantity, kind, adjust=True)
+        order: SessionOrder = await session.buy(
+            FUEL, price=price, quantity=quantity, order_type=kind, adjust=True
+        )
         await trio.sleep(1)
         return order
 
@@ -119,7 +121,7 @@ async def test_reverts(
     ):
         nonce = world.account.nonce
         with pytest.raises(OnChainRevert) as caught:
-            await session.buy(FUEL, price, quantity, kind)
+            await session.buy(FUEL, price=price, quantity=quantity, order_type=kind)
         assert caught.value.variant == variant
         assert caught.value.panic == (None if variant else "NotEnoughBalance")
         assert world.account.nonce == nonce + 1, "a failure moves the nonce"
@@ -132,10 +134,12 @@ async def test_reverts(
 async def test_window_of_prices(autojump_clock: MockClock) -> None:
     async with open_world() as world, world.o2.session(world.owner, ETH) as session:
         await session.buy(
-            ETH, Raw(world.sim.exchange.book(session.markets[0].market_id).asks[0].price), "0.1"
+            ETH,
+            price=Raw(world.sim.exchange.book(session.markets[0].market_id).asks[0].price),
+            quantity="0.1",
         )
         with pytest.raises(OnChainRevert) as caught:
-            await session.buy(ETH, "1000", "1")
+            await session.buy(ETH, price="1000", quantity="1")
         assert (caught.value.enum, caught.value.variant) == ("OrderCreationError", "PriceExceedsRange")
 
 
@@ -146,7 +150,7 @@ async def test_reverts_in_every_spelling(autojump_clock: MockClock, revert_text:
         world.o2.session(world.owner, FUEL) as session,
     ):
         with pytest.raises(OnChainRevert) as caught:
-            await session.buy(FUEL, DEAR, "1000", "PostOnly")
+            await session.buy(FUEL, price=DEAR, quantity="1000", order_type="PostOnly")
         assert (caught.value.enum, caught.value.variant) == ("OrderCreationError", "OrderPartiallyFilled")
 
 
@@ -172,10 +176,10 @@ async def test_flavours(
 async def test_follows_its_orders(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         best = Raw(world.best(Side.BUY) + world.market.price_step)
-        order = await session.buy(FUEL, best, "1000")
+        order = await session.buy(FUEL, price=best, quantity="1000")
         other = world.sim.create_account()
         sold = world.market.raw_quantity("400")
-        world.sim.place(other, FUEL, "sell", order.order.price, sold)
+        world.sim.place(other, FUEL, "sell", price=Raw(order.order.price), quantity=Raw(sold))
         await trio.sleep(QUICK.indexer_lag + 1)
         assert order.state is OrderState.PARTIALLY_FILLED
         assert order.filled_quantity == 400
@@ -233,7 +237,7 @@ async def test_cancel_needs_a_market(autojump_clock: MockClock) -> None:
 async def test_cancel_all(autojump_clock: MockClock, lag: int) -> None:
     async with open_world() as world, world.o2.session(world.owner, [FUEL, ETH]) as session:
         fuel = [await bid(session) for _ in range(7)]
-        eth = [await session.sell(ETH, "3000", "1") for _ in range(2)]
+        eth = [await session.sell(ETH, price="3000", quantity="1") for _ in range(2)]
         world.sim.rest.stale(lag)
         assert set(await session.cancel_all(ETH)) == set(eth)
         assert len(world.orders(only_open=True)) == 7
@@ -246,10 +250,18 @@ async def test_cancel_all(autojump_clock: MockClock, lag: int) -> None:
 async def test_cancel_all_spares_what_is_filled_meanwhile(autojump_clock: MockClock) -> None:
     """One filled order spoils a batch of five; the others are cancelled nevertheless."""
     async with trading() as (world, session):
-        near = await session.sell(FUEL, Raw(world.best(Side.SELL) - world.market.price_step), "1000")
+        near = await session.sell(
+            FUEL, price=Raw(world.best(Side.SELL) - world.market.price_step), quantity="1000"
+        )
         far = [await bid(session) for _ in range(6)]
         world.sim.rest.stale(1900)
-        world.sim.place(world.sim.create_account(), FUEL, "buy", near.order.price, near.order.quantity)
+        world.sim.place(
+            world.sim.create_account(),
+            FUEL,
+            "buy",
+            price=Raw(near.order.price),
+            quantity=Raw(near.order.quantity),
+        )
         assert set(await session.cancel_all()) == set(far)
         assert not world.orders(only_open=True)
         assert (await near.filled()).quantity_fill == near.order.quantity
@@ -257,7 +269,7 @@ async def test_cancel_all_spares_what_is_filled_meanwhile(autojump_clock: MockCl
 
 async def test_cancel_all_finds_what_others_placed(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
-        foreign = world.sim.place(world.account, FUEL, "buy", DEEP, "1000")
+        foreign = world.sim.place(world.account, FUEL, "buy", price=DEEP, quantity="1000")
         (found,) = await session.cancel_all()
         assert found.order_id == foreign.order_id
 
@@ -268,7 +280,7 @@ async def test_cancel_all_finds_what_others_placed(autojump_clock: MockClock) ->
 async def test_replace(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         old = await bid(session)
-        new = await session.replace(old, "0.0199", "500", "PostOnly")
+        new = await session.replace(old, price="0.0199", quantity="500", order_type="PostOnly")
         assert (new.side, new.price, new.quantity) == (Side.BUY, Decimal("0.0199"), Decimal(500))
         await old.closed()
         (open_order,) = world.orders(only_open=True)
@@ -281,9 +293,9 @@ async def test_replace_pays_from_what_the_old_one_held(autojump_clock: MockClock
         quote = world.market.quote
         everything = world.account.wallet(quote.asset)
         price = world.market.raw_price(DEEP)
-        old = await session.buy(FUEL, DEEP, Raw(everything * 10**9 // price))
+        old = await session.buy(FUEL, price=DEEP, quantity=Raw(everything * 10**9 // price))
         assert world.account.wallet(quote.asset) == 0
-        await session.replace(old, "0.0199", "1000")
+        await session.replace(old, price="0.0199", quantity="1000")
         assert world.account.wallet(quote.asset) == everything - 19_900 * 1000
 
 
@@ -291,13 +303,13 @@ async def test_replace_is_all_or_nothing(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         old = await bid(session)
         with pytest.raises(OnChainRevert) as caught:
-            await session.replace(old, DEAR, "500", "PostOnly")
+            await session.replace(old, price=DEAR, quantity="500", order_type="PostOnly")
         assert caught.value.variant == "OrderPartiallyFilled"
         assert [order.order_id for order in world.orders(only_open=True)] == [old.order_id]
         assert old.is_open
         await session.cancel(old)
         with pytest.raises(OnChainRevert):
-            await session.replace(old, DEEP, "500")
+            await session.replace(old, price=DEEP, quantity="500")
         assert not world.orders(only_open=True)
 
 
@@ -306,7 +318,7 @@ async def test_replace_is_all_or_nothing(autojump_clock: MockClock) -> None:
 
 async def _proceeds(world: Any, session: Session) -> int:
     """Buy something; return what lies in the book then."""
-    await session.buy(FUEL, Raw(world.best(Side.SELL)), "100", adjust=True)
+    await session.buy(FUEL, price=Raw(world.best(Side.SELL)), quantity="100", adjust=True)
     balance = world.account.balance(world.market.base.asset)
     return sum(book.unlocked for book in balance.order_books.values())
 
@@ -351,10 +363,10 @@ async def test_batch(autojump_clock: MockClock, lane: int | None) -> None:
         referer = RegisterReferer(world.market, world.sim.create_account().owner)
         receipt = await session.batch(
             [
-                NewOrder(FUEL, "sell", DEAR, "10000"),
+                NewOrder(FUEL, "sell", price=DEAR, quantity="10000"),
                 Cancel(old),
-                NewOrder(ETH, "buy", "2000", "1"),
-                NewOrder(FUEL, "buy", DEEP, "3000"),
+                NewOrder(ETH, "buy", price="2000", quantity="1"),
+                NewOrder(FUEL, "buy", price=DEEP, quantity="3000"),
                 referer,
             ],
             settle_first=False,
@@ -375,7 +387,10 @@ async def test_batch_is_all_or_nothing(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         with pytest.raises(OnChainRevert):
             await session.batch(
-                [NewOrder(FUEL, "buy", DEEP, "1000"), NewOrder(FUEL, "buy", DEAR, "1000", "PostOnly")]
+                [
+                    NewOrder(FUEL, "buy", price=DEEP, quantity="1000"),
+                    NewOrder(FUEL, "buy", price=DEAR, quantity="1000", order_type="PostOnly"),
+                ]
             )
         assert not world.orders()
         assert len(session.orders) == 0
@@ -386,11 +401,14 @@ async def test_batch_is_all_or_nothing(autojump_clock: MockClock) -> None:
     [
         ([], "empty"),
         ([Settle(FUEL)] * 6, "6 actions .6 of them settlements.*split_batch"),
-        ([NewOrder(FUEL, "buy", DEEP, "1000")] * 5, "6 actions .1 of them settlements"),
+        ([NewOrder(FUEL, "buy", price=DEEP, quantity="1000")] * 5, "6 actions .1 of them settlements"),
         ("buy", "list of requests, not 'buy'"),
         (iter([]), "list of requests"),
         ([None], "not None"),
-        ([NewOrder(ETH, "buy", "2500", "1")], "may not trade fETH/fUSDC; it was opened for fFUEL/fUSDC"),
+        (
+            [NewOrder(ETH, "buy", price="2500", quantity="1")],
+            "may not trade fETH/fUSDC; it was opened for fFUEL/fUSDC",
+        ),
     ],
     ids=["nothing", "settlements", "too many", "text", "iterator", "none", "market"],
 )
@@ -406,7 +424,7 @@ async def test_wrong_batches(autojump_clock: MockClock, requests: Any, message: 
 async def test_split_batch(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
         receipts = await session.split_batch(
-            [NewOrder(FUEL, "buy", Raw(20_000 - 10 * step), "1000") for step in range(11)]
+            [NewOrder(FUEL, "buy", price=Raw(20_000 - 10 * step), quantity="1000") for step in range(11)]
         )
         assert [len(receipt.orders) for receipt in receipts] == [4, 4, 3]
         placed = [order for receipt in receipts for order in receipt.orders]
@@ -419,8 +437,8 @@ async def test_split_batch(autojump_clock: MockClock) -> None:
 
 async def test_split_batch_that_stops(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
-        wishes = [NewOrder(FUEL, "buy", DEEP, "1000") for _ in range(12)]
-        wishes[5] = NewOrder(FUEL, "buy", DEAR, "1000", "PostOnly")
+        wishes = [NewOrder(FUEL, "buy", price=DEEP, quantity="1000") for _ in range(12)]
+        wishes[5] = NewOrder(FUEL, "buy", price=DEAR, quantity="1000", order_type="PostOnly")
         with pytest.raises(BatchIncomplete, match=r"transaction 2 of 3 failed.*; the last 4 ") as caught:
             await session.split_batch(wishes)
         assert isinstance(caught.value.__cause__, OnChainRevert)
@@ -432,9 +450,9 @@ async def test_split_batch_that_stops(autojump_clock: MockClock) -> None:
 
 async def test_split_batch_checks_everything_first(autojump_clock: MockClock) -> None:
     async with trading() as (world, session):
-        wishes = [NewOrder(FUEL, "buy", DEEP, "1000")] * 7
+        wishes = [NewOrder(FUEL, "buy", price=DEEP, quantity="1000")] * 7
         with pytest.raises(InvalidRequest, match="InvalidInputAmount"):
-            await session.split_batch([*wishes, NewOrder(FUEL, "buy", DEEP, "1")])
+            await session.split_batch([*wishes, NewOrder(FUEL, "buy", price=DEEP, quantity="1")])
         with pytest.raises(InvalidRequest, match="empty"):
             await session.split_batch([])
         assert not world.statuses(ACTIONS)
@@ -446,12 +464,12 @@ async def test_split_batch_checks_everything_first(autojump_clock: MockClock) ->
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda s: s.buy(FUEL, 0.02, "1000"), "(?i)float"),
-        (lambda s: s.sell(FUEL, "0.03", 1000.0), "(?i)float"),
-        (lambda s: s.buy("fFUEL", DEEP, "1000"), "fFUEL/fUSDC"),
-        (lambda s: s.buy(None, DEEP, "1000"), "None"),
-        (lambda s: s.buy(ETH, "2500", "1"), "may not trade fETH/fUSDC"),
-        (lambda s: s.buy(FUEL, DEEP, "1000", "Stop"), "order_type must be"),
+        (lambda s: s.buy(FUEL, price=0.02, quantity="1000"), "(?i)float"),
+        (lambda s: s.sell(FUEL, price="0.03", quantity=1000.0), "(?i)float"),
+        (lambda s: s.buy("fFUEL", price=DEEP, quantity="1000"), "fFUEL/fUSDC"),
+        (lambda s: s.buy(None, price=DEEP, quantity="1000"), "None"),
+        (lambda s: s.buy(ETH, price="2500", quantity="1"), "may not trade fETH/fUSDC"),
+        (lambda s: s.buy(FUEL, price=DEEP, quantity="1000", order_type="Stop"), "order_type must be"),
         (lambda s: s.cancel("0x12", FUEL), "order id"),
         (lambda s: s.cancel(None, FUEL), "order id"),
         (lambda s: s.cancel_all("fDOGE/fUSDC"), "fDOGE/fUSDC"),

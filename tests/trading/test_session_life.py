@@ -217,7 +217,7 @@ async def test_registered_with_an_old_nonce(autojump_clock: MockClock) -> None:
         await trio.sleep(3)
         world.sim.rest.stale(1500)
         for _ in range(3):
-            world.sim.place(world.account, FUEL, "buy", DEEP, "1000")
+            world.sim.place(world.account, FUEL, "buy", price=DEEP, quantity="1000")
         async with world.o2.session(world.owner, FUEL) as session:
             await bid(session)
         assert world.statuses(SESSION, "PUT")[-1] == 200
@@ -248,7 +248,12 @@ async def test_replaced(autojump_clock: MockClock, renew: bool, lane: int | None
         assert caught.value.account.session is not None
         assert caught.value.account.session.session_id.id == key.address
         sent = len(world.statuses(ACTIONS))
-        for act in (bid(session), session.settle(), session.cancel(order), session.replace(order, DEEP, 900)):
+        for act in (
+            bid(session),
+            session.settle(),
+            session.cancel(order),
+            session.replace(order, price=DEEP, quantity="900"),
+        ):
             with pytest.raises(SessionReplaced):
                 await act
         with pytest.raises(SessionReplaced):

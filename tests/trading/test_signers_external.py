@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import attrs
 import pytest
@@ -104,9 +105,9 @@ async def test_bad_owner(autojump_clock: MockClock, answer: Answer, kind: Signer
             async with world.o2.session(owner, FUEL):
                 raise AssertionError("not reached")
         with pytest.raises(SignerFailed):
-            await world.o2.withdraw(owner, "fUSDC", "1")
+            await world.o2.withdraw(owner, "fUSDC", amount="1")
         with pytest.raises(SignerFailed):
-            await world.o2.withdraw(owner, "fUSDC", "1", lane=0)
+            await world.o2.withdraw(owner, "fUSDC", amount="1", lane=0)
         assert "1" * 64 not in str(caught.value)
         assert world.account.nonce == 0
         assert not world.statuses(SESSION), "nothing was sent"
@@ -114,7 +115,7 @@ async def test_bad_owner(autojump_clock: MockClock, answer: Answer, kind: Signer
         owner.answer = None
         async with world.o2.session(owner, FUEL) as session:
             await bid(session)
-        await world.o2.withdraw(owner, "fUSDC", "1", lane=0)
+        await world.o2.withdraw(owner, "fUSDC", amount="1", lane=0)
         typed = [request.typed for request in owner.asked]
         assert typed == [False, False, True, False, True]
 
@@ -140,7 +141,7 @@ async def test_cause_is_the_signers_own_error(autojump_clock: MockClock) -> None
     owner.answer = failing
     async with open_world(owner=owner) as world:
         with pytest.raises(SignerFailed, match="withdraw") as caught:
-            await world.o2.withdraw(owner, "fUSDC", "1")
+            await world.o2.withdraw(owner, "fUSDC", amount="1")
         assert isinstance(caught.value.__cause__, OSError)
 
 
@@ -168,7 +169,7 @@ async def test_holds_up_nothing_else(autojump_clock: MockClock, answer: Answer) 
             trio.open_nursery() as nursery,
         ):
             owner.answer = answer
-            nursery.start_soon(world.o2.withdraw, owner, "fUSDC", "1")
+            nursery.start_soon(partial(world.o2.withdraw, owner, "fUSDC", amount="1"))
             await trio.sleep(1)
             began = trio.current_time()
             await bid(others)
@@ -224,7 +225,7 @@ async def test_slow_owner_in_a_queue_can_be_left(autojump_clock: MockClock) -> N
     async with open_world(owner=owner) as world, world.o2.session(owner, FUEL) as session:
         owner.answer = stuck
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.o2.withdraw, owner, "fUSDC", "1")
+            nursery.start_soon(partial(world.o2.withdraw, owner, "fUSDC", amount="1"))
             await trio.sleep(1)
             with trio.move_on_after(2) as scope:
                 await bid(session)

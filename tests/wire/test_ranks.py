@@ -22,7 +22,7 @@ FOUND: dict[str, type[Any]] = {
 }
 NOT_READ = {
     # Made by this library, or read as single values.
-    *("AccountInfo", "Cursor", "Gap", "Identity", "NotUnderstood", "OrderType", "Update"),
+    *("AccountInfo", "Cursor", "Gap", "Identity", "NotUnderstood", "OrderType", "Raw", "Update"),
     # Of a whole HTTP answer, and of one that is not looked into.
     *("Answer", "Anything"),
 }
