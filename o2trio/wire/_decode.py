@@ -269,7 +269,7 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
         # What has an action that nobody asked for is not for us; without an action it may be for anybody.
-        if not action:
+        if not action.strip():
             _refuse_data(message, data)
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN

@@ -232,7 +232,8 @@ def _added(book: Book, frame: Frame) -> Book | None:
         if found[side, price] < 0:
             return None
     found = {place: size for place, size in found.items() if size}
-    return None if _is_crossed(found) else found
+    # A crossed snapshot stays crossed; a change that crosses a book does not fit.
+    return None if _is_crossed(found) and not _is_crossed(book) else found
 
 
 def _loaded(frame: Frame) -> list[Book]:

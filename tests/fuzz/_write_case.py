@@ -81,7 +81,7 @@ async def _play(case: WriteCase) -> WritePlayed:
         return done.result
 
     async with changed(change) as world:
-        played.steps["withdraw"] = await _outcome(world.o2.withdraw(OWNER, "fUSDC", "5"))
+        played.steps["withdraw"] = await _outcome(world.o2.withdraw(OWNER, "fUSDC", amount="5"))
         try:
             async with world.o2.session(OWNER, FUEL) as session:
                 played.steps["buy"] = await _outcome(session.buy(FUEL, price="0.0200", quantity="1000"))

@@ -47,7 +47,7 @@ async def test_session_and_withdraw_need_nothing_of_a_registered_session(
     change = with_account(SESSIONS.get(name), **DETAILS.get(name, {}))
     async with changed(change) as world:
         with trio.fail_after(60):
-            receipt = await world.o2.withdraw(OWNER, "fUSDC", "5")
+            receipt = await world.o2.withdraw(OWNER, "fUSDC", amount="5")
             assert receipt.tx_id
             async with world.o2.session(OWNER, FUEL) as session:
                 bought = await session.buy(FUEL, price="0.0200", quantity="1000")
@@ -150,5 +150,5 @@ async def test_a_submission_follows_no_redirect(autojump_clock: MockClock, statu
 
     async with changed(change) as world:
         with pytest.raises(O2Error, match="/v2/elsewhere"), trio.fail_after(60):
-            await world.o2.withdraw(OWNER, "fUSDC", "5")
+            await world.o2.withdraw(OWNER, "fUSDC", amount="5")
         assert [asked.path for asked in world.submissions] == ["/v1/accounts/withdraw"]
