@@ -108,7 +108,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Change one thing in real messages and answers, many times with a fresh seed, and judge with an oracle."""
+    """Change one thing in real messages and answers, with a fresh seed, and judge with an oracle."""
     install(session, "tests")
     session.run("python", "-m", "tests.fuzz", *session.posargs)
 

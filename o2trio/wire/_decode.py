@@ -93,7 +93,7 @@ _ACTIONS: Mapping[str, str] = {
 _OWNERS = {
     name: action
     for action, route in _ROUTES.items()
-    if route.kind is not FrameKind.NONCE
+    if route.kind not in (FrameKind.NONCE, FrameKind.DEPTH_VIEW)
     for name in route.names
 }
 """The action that data under each name most likely belongs to."""
@@ -120,18 +120,11 @@ def decode_carefully(data: str | bytes) -> Frame:
         except UnicodeDecodeError:
             raise fail("a binary frame that is not text in UTF-8", data) from None
         return decode(text)
-    if len(data) <= _LONGEST_HEARTBEAT:
-        word = data.strip()
-        if beat := _HEARTBEATS.get(word.lower()):
-            return beat
-        if is_yes(word):
-            return _YES
+    if len(data) <= _LONGEST_HEARTBEAT and (frame := _word(data)):
+        return frame
     message = parse(data)
-    if isinstance(message, str):
-        if beat := _HEARTBEATS.get(message.strip().lower()):
-            return beat
-        if is_yes(message):
-            return _YES
+    if isinstance(message, str) and (frame := _word(message)):
+        return frame
     if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)
     try:
@@ -140,6 +133,12 @@ def decode_carefully(data: str | bytes) -> Frame:
         error.action = error.action or _known_action(message)
         error.market_id = market_of(message)
         raise
+
+
+def _word(text: str) -> Frame | None:
+    """Return what a plain word means, as it is or as a JSON text, if anything."""
+    word = text.strip()
+    return _HEARTBEATS.get(word.lower()) or (_YES if is_yes(word) else None)
 
 
 def _known_action(message: dict[str, object]) -> str | None:
@@ -269,7 +268,8 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
         # What has an action that nobody asked for is not for us; without an action it may be for anybody.
-        if not action.strip():
+        own = message.get("action")
+        if not (isinstance(own, str) and own.strip()):
             _refuse_data(message, data)
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN

@@ -1,4 +1,4 @@
-"""Run the tolerance fuzz job: ``python -m tests.fuzz [--seed N] [--cases M] [--only family | --case family:number]``.
+"""Run the tolerance fuzz job: ``python -m tests.fuzz [--seed N] [--cases M] [--only FAMILY | --case CASE]``.
 
 Without a seed it takes a fresh one and prints it. It exits with status 1 if the oracle found something.
 """
@@ -16,7 +16,9 @@ from tests.fuzz._tolerance import FAMILIES, Failure, failures
 def main() -> int:
     """Try cases and print each failure with the command that replays it."""
     parser = argparse.ArgumentParser(prog="fuzz", description="change one thing in real shapes, and judge")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**9), help="of every case; fresh without")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**9), help="of every case; fresh without"
+    )
     parser.add_argument("--cases", type=int, default=2000, help="how many (2000)")
     parser.add_argument("--only", choices=list(FAMILIES), default="", help="one family of cases")
     parser.add_argument("--case", default="", help="one case, as family:number")

@@ -87,7 +87,9 @@ def _retype(rng: random.Random, parent: Any, key: Any) -> bool:
     options: list[Any] = [True, False, [], {}, 0.5, 7, "odd"]
     if isinstance(value, str):
         digits = value.removeprefix("-")
-        options += [int(value), float(value) + 0.5] * 3 if digits.isdecimal() and len(value) < 30 else [len(value)]
+        options += (
+            [int(value), float(value) + 0.5] * 3 if digits.isdecimal() and len(value) < 30 else [len(value)]
+        )
     elif isinstance(value, bool):
         options += [str(value).lower(), int(value)] * 3
     elif isinstance(value, int):
@@ -185,7 +187,25 @@ def _insert(rng: random.Random, parent: Any, key: Any) -> bool:
     return True
 
 
-_EXTREMES = ("-1", -1, "", " ", 0, "0", "9" * 19, str(2**64), 2**64, str(2**128), "9" * 60, 1e30, "1e3", "0x10", "+5", "007", "NaN")
+_EXTREMES = (
+    "-1",
+    -1,
+    "",
+    " ",
+    0,
+    "0",
+    "9" * 19,
+    str(2**64),
+    2**64,
+    str(2**128),
+    "9" * 60,
+    1e30,
+    "1e3",
+    "0x10",
+    "+5",
+    "007",
+    "NaN",
+)
 
 
 def _extreme(rng: random.Random, parent: Any, key: Any) -> bool:
@@ -207,7 +227,15 @@ def _spell(rng: random.Random, parent: Any, key: Any) -> bool:
     if not isinstance(value, str) or not value:
         return False
     parent[key] = rng.choice(
-        (value.upper(), value.title(), value.removeprefix("0x"), f" {value}", f"{value} ", value[:-1], f"{value}0")
+        (
+            value.upper(),
+            value.title(),
+            value.removeprefix("0x"),
+            f" {value}",
+            f"{value} ",
+            value[:-1],
+            f"{value}0",
+        )
     )
     return True
 

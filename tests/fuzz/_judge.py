@@ -1,8 +1,8 @@
 """The oracle of the tolerance fuzz job: what consumers saw, against what was true.
 
-Each check takes what was played and yields violations in words. What it expects follows from the oracle's own
-reading of the messages (``_reading``) and from the truth (``_truth``), never from a decoder of ours. The rule:
-a consumer saw the neighbors, the right value, or a mark.
+Each check takes what was played and yields violations in words. What it expects follows from the reading of
+the messages in ``_reading`` and from the truth in ``_truth``, never from the decoder of the library. The
+rule: a consumer saw the neighbors, the right value, or a mark.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _has_gap(played: Played, name: str) -> bool:
 
 
 def check_ended(played: Played) -> Iterator[str]:
-    """No stream ends, except one whose first answer is a refusal too, or nothing that anybody knows."""
+    """Check that no stream ends, except one whose first answer is a refusal too, or cannot be known."""
     first = next((sent for sent in played.truth.sent if sent.kind == "snapshot"), None)
     for name, reason in played.ended.items():
         if name == "depth" and first is not None and not first.is_plain:
@@ -71,7 +71,7 @@ def check_ended(played: Played) -> Iterator[str]:
 
 
 def check_innocents(played: Played) -> Iterator[str]:
-    """A message that names its stream breaks no other; one that names none may."""
+    """Check that a message which names its stream breaks no other stream."""
     changed = _changed(played)
     for sent in changed:
         if sent.meant is None:
@@ -81,7 +81,6 @@ def check_innocents(played: Played) -> Iterator[str]:
             return
         if "market_id" in sent.meant and identifier(sent.message.get("market_id")).sure is not Sure.SURE:
             return
-    # Messages that are nobody's news were not meant for anybody; the books are not risked for them.
     guilty = {_TOPICS.get(str(sent.kind), str(sent.kind)) for sent in changed}
     for topic in _broken(played):
         name = topic.split(" of ")[0]
@@ -93,7 +92,7 @@ def check_innocents(played: Played) -> Iterator[str]:
 
 
 def check_books(played: Played) -> Iterator[str]:
-    """A book is one that was true, at every moment; at the end it is the true one."""
+    """Check that a book was true at every moment, and is the true one at the end."""
     for name, market in _MARKETS.items():
         if name in played.ended:
             continue
@@ -107,12 +106,13 @@ def check_books(played: Played) -> Iterator[str]:
         if not books:
             yield f"{name}: no book came"
         elif books[-1] not in played.truth.now[market]:
-            yield f"{name}: at the end the book is {_shown(books[-1])}, not {_shown(played.truth.now[market][0])}"
+            right = _shown(played.truth.now[market][0])
+            yield f"{name}: at the end the book is {_shown(books[-1])}, not {right}"
 
 
 def check_views(played: Played) -> Iterator[str]:
-    """A view is one that was sent; the last one came."""
-    views = [book for book in played.books["view"]]
+    """Check that every view was sent, and that the last one came."""
+    views = list(played.books["view"])
     for view in views:
         if view not in played.truth.views:
             yield f"a view that was never sent: {_shown(view)}"
@@ -147,7 +147,7 @@ def _is_marked(played: Played, name: str, entry: Entry) -> bool:
 
 
 def _expected(played: Played, name: str) -> Iterator[tuple[Sent, Entry, bool]]:
-    """Yield every entry that somebody sent or meant: (message, entry, whether it was meant only)."""
+    """Yield every entry that was sent or meant: (message, entry, whether it was meant only)."""
     for sent in played.truth.sent:
         if sent.frame.foreign:
             continue
@@ -172,8 +172,12 @@ def _check_entries(name: str) -> Callable[[Played], Iterator[str]]:
             if seen or gap or _is_marked(played, name, entry):
                 continue
             if is_meant:
-                # Only where nothing was made of the message itself, and something of it is left.
-                if sent.frame.sure is Sure.UNREADABLE and not sent.is_hollow and not (broken and name == "nonce"):
+                # Only where nothing was made of the message, and something of it is left.
+                if (
+                    sent.frame.sure is Sure.UNREADABLE
+                    and not sent.is_hollow
+                    and not (broken and name == "nonce")
+                ):
                     yield f"lost with its message, without a mark: {entry.values}"
             elif entry.sure is Sure.SURE and sent.frame.sure is Sure.SURE:
                 yield f"lost: {entry.values}"
@@ -184,18 +188,20 @@ def _check_entries(name: str) -> Callable[[Played], Iterator[str]]:
 
 
 def check_order_of_trades(played: Played) -> Iterator[str]:
-    """Each trade comes once, in the order of the exchange."""
+    """Check that each trade comes once, in the order of the exchange."""
     ids = [model.trade_id for model in _models(played, "trades")]
     if len(set(ids)) < len(ids):
         yield f"a trade came twice: {ids}"
     places = {row["trade_id"]: index for index, row in enumerate(played.truth.trades)}
     order = [places[each] for each in ids if each in places]
-    if order != sorted(order) and len(played.truth.sent) == len({id(sent.meant) for sent in played.truth.sent}):
+    if order != sorted(order) and len(played.truth.sent) == len(
+        {id(sent.meant) for sent in played.truth.sent}
+    ):
         yield f"trades are out of order: {ids}"
 
 
 def check_last_orders(played: Played) -> Iterator[str]:
-    """The last state of each order is its true one; one that was not understood was read over REST."""
+    """Check that the last state of each order is its true one."""
     last = {model.order_id: model for model in _models(played, "orders")}
     latest: dict[str, tuple[Sent, Entry]] = {}
     for sent, entry, is_meant in _expected(played, "orders"):
@@ -203,28 +209,33 @@ def check_last_orders(played: Played) -> Iterator[str]:
             latest[entry.values["order_id"]] = sent, entry
     for order_id, (sent, entry) in latest.items():
         model = last.get(order_id)
-        if model is not None and not entry.says(model) and entry.sure is Sure.SURE and sent.frame.sure is Sure.SURE:
+        if (
+            model is not None
+            and not entry.says(model)
+            and entry.sure is Sure.SURE
+            and sent.frame.sure is Sure.SURE
+        ):
             yield f"the last state of {order_id} is {model}, not {entry.values}"
 
 
 def check_carried(played: Played) -> Iterator[str]:
-    """A carried field is what was sent; or None, with its raw value kept and told."""
-    told = any(isinstance(event, FieldNotUnderstood) for event in played.events)
-    for name in _FIELDS:
+    """Check that a carried field is what was sent, or None with its raw value kept and reported."""
+    reported = any(isinstance(event, FieldNotUnderstood) for event in played.events)
+    for name, field in _FIELDS.items():
         live = [
             model
             for update in played.updates[name]
             if update.origin is Origin.LIVE
-            for model in getattr(update, _FIELDS[name])
+            for model in getattr(update, field)
         ]
         for sent in _changed(played):
             for entry in sent.frame.entries if sent.frame.kind == name and sent.frame.sure else ():
                 for model in live:
                     if entry.sure and entry.says(model):
-                        yield from _carried(name, entry, model, told=told)
+                        yield from _carried(name, entry, model, is_reported=reported)
 
 
-def _carried(name: str, entry: Entry, model: Any, *, told: bool) -> Iterator[str]:
+def _carried(name: str, entry: Entry, model: Any, *, is_reported: bool) -> Iterator[str]:
     for field, read in CARRIED[name].items():
         raw = entry.raw.get(field)
         if raw is None:
@@ -236,19 +247,29 @@ def _carried(name: str, entry: Entry, model: Any, *, told: bool) -> Iterator[str
             yield f"{field} is {value!r} where {raw!r} was sent"
         elif field not in model.unread:
             yield f"{field} could not be read ({raw!r}) and its raw value is lost"
-        elif not told:
+        elif not is_reported:
             yield f"{field} could not be read ({raw!r}) and no event says so"
 
 
 def check_marks_are_told(played: Played) -> Iterator[str]:
-    """What a stream marks, an event says too; what nobody could read, an event says at least."""
-    marks = [mark for updates in played.updates.values() for update in updates for mark in update.not_understood]
+    """Check that an event reports each entry that is marked, and each message that cannot be read."""
+    marks = [
+        mark for updates in played.updates.values() for update in updates for mark in update.not_understood
+    ]
     if marks and not any(isinstance(event, EntryNotUnderstood) for event in played.events):
         yield "an entry was not understood, and no event says so"
     for sent in _changed(played):
-        if sent.frame.sure or sent.frame.foreign or sent.frame.refuses or sent.is_hollow or sent.meant is None:
+        if (
+            sent.frame.sure
+            or sent.frame.foreign
+            or sent.frame.refuses
+            or sent.is_hollow
+            or sent.meant is None
+        ):
             continue
-        if not any(isinstance(event, (FrameIgnored, TopicBroken, EntryNotUnderstood)) for event in played.events):
+        if not any(
+            isinstance(event, (FrameIgnored, TopicBroken, EntryNotUnderstood)) for event in played.events
+        ):
             yield "nothing says that a message could not be read"
 
 

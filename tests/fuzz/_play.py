@@ -32,9 +32,11 @@ __all__ = ["KINDS", "Case", "Played", "draw_case", "play"]
 KINDS = ("snapshot", "update", "view", "trades", "orders", "balances", "nonce", "beside")
 OPTIONS = Options(jitter=lambda: 0.5)
 QUIET, AFTER, LONG = 15.0, 75.0, 3.0
-"""Seconds: until refusals are nobody's, for all repairs, and for what is sent last to arrive."""
+"""Seconds: until an error refuses no stream, for all repairs, and for what is sent last to arrive."""
 
-_SAMPLES = json.loads((Path(__file__).parents[1] / "data" / "wire_samples.json").read_text(encoding="utf-8"))["samples"]
+_SAMPLES = json.loads((Path(__file__).parents[1] / "data" / "wire_samples.json").read_text(encoding="utf-8"))[
+    "samples"
+]
 
 
 @attrs.frozen
@@ -114,8 +116,12 @@ class Writer:
         return list(range(self._number - count, self._number))
 
     def _levels(self, count: int) -> dict[str, Any]:
-        bids = [{"price": str(24_900 - number), "quantity": str(10**6 + number)} for number in self._ids(count)]
-        asks = [{"price": str(26_100 + number), "quantity": str(10**6 + number)} for number in self._ids(count)]
+        bids = [
+            {"price": str(24_900 - number), "quantity": str(10**6 + number)} for number in self._ids(count)
+        ]
+        asks = [
+            {"price": str(26_100 + number), "quantity": str(10**6 + number)} for number in self._ids(count)
+        ]
         return {"buys": bids, "sells": asks}
 
     def _snapshot(self) -> dict[str, Any]:
@@ -131,7 +137,11 @@ class Writer:
 
     def _trades(self) -> dict[str, Any]:
         entries = [
-            {**self._template("trades"), "trade_id": str(1000 + number), "timestamp": str(1_764_000_000_000 + number)}
+            {
+                **self._template("trades"),
+                "trade_id": str(1000 + number),
+                "timestamp": str(1_764_000_000_000 + number),
+            }
             for number in self._ids(3)
         ]
         return {"action": "subscribe_trades", "market_id": MARKET, "trades": entries}
@@ -205,7 +215,7 @@ def _sequence(rng: random.Random, writer: Writer, beside: Any) -> Case:
     """Return whole messages in another order, twice, or with something between them."""
     meant = [writer.plain(rng.choice(("update", "trades", "orders", "balances", "nonce"))) for _ in range(3)]
     what = rng.choice(("between", "twice", "swapped", "binary"))
-    pairs = [(message, message) for message in meant]
+    pairs: list[tuple[Any, Any]] = [(message, message) for message in meant]
     if what == "between":
         pairs.insert(rng.randint(0, 3), (None, beside))
     elif what == "twice":
@@ -236,38 +246,53 @@ def play(case: Case, seed: int = 0) -> Played:
     return played
 
 
-async def _play(case: Case, played: Played) -> None:
-    truth = played.truth
-    writer = Writer(random.Random(1), 500, odd=False)
-    first = [*case.messages] if case.at_once else []
+class _Exchange:
+    """The server of a case: serves the truth, plainly, except for the changed messages."""
 
-    def script(_socket: RawSocket, request: dict[str, Any]) -> Iterable[Any]:
+    def __init__(self, case: Case, truth: Truth) -> None:
+        self.truth = truth
+        self.server = RawServer(self._script, truth.rest)
+        self._writer = Writer(random.Random(1), 500, odd=False)
+        self._first = case.messages[:1] if case.at_once else []
+        self._later = [] if case.at_once else case.messages
+
+    def _script(self, _socket: RawSocket, request: dict[str, Any]) -> Iterable[Any]:
         if request["action"] == "subscribe_depth_view":
-            view = writer.plain("view")
-            truth.send(view, view)
+            view = self._writer.plain("view")
+            self.truth.send(view, view)
             return [view]
         if request["action"] != "subscribe_depth":
             return ()
-        if request["market_id"] == MARKET and first:
-            meant, message = first.pop(0)
-            truth.send(meant, message)
+        if request["market_id"] == MARKET and self._first:
+            meant, message = self._first.pop()
+            self.truth.send(meant, message)
             return [message]
-        return [truth.snapshot(request["market_id"])]
+        return [self.truth.snapshot(request["market_id"])]
 
-    server = RawServer(script, truth.rest)
+    async def send_changed(self) -> None:
+        """Send what the case is about."""
+        for meant, message in self._later:
+            if meant is not None or read_frame(message).kind is not None:
+                self.truth.send(
+                    meant, message.get("binary", message) if isinstance(message, dict) else message
+                )
+            is_whole = isinstance(message, (dict, str))
+            await self.server.socket.send(spelled(message) if is_whole else json.dumps(message))
 
-    async def news() -> None:
+    async def send_news(self) -> None:
         """Send plain news of every kind."""
-        for kind in KINDS[1:-1]:
-            message = writer.plain(kind)
-            truth.send(message, message)
-            await server.socket.send(message)
-        other = {**writer.plain("update"), "market_id": MARKET_2}
-        truth.send(other, other)
-        await server.socket.send(other)
+        messages = [self._writer.plain(kind) for kind in KINDS[1:-1]]
+        messages.append({**self._writer.plain("update"), "market_id": MARKET_2})
+        for message in messages:
+            self.truth.send(message, message)
+            await self.server.socket.send(message)
 
+
+async def _play(case: Case, played: Played) -> None:
+    exchange = _Exchange(case, played.truth)
     async with trio.open_nursery() as nursery:
-        async with open_o2(server.network(nursery), options=OPTIONS) as o2, o2.events() as events:
+        network = exchange.server.network(nursery)
+        async with open_o2(network, options=OPTIONS) as o2, o2.events() as events:
             streams: dict[str, Subscription[Any]] = {
                 "depth": o2.stream_depth(MARKET),
                 "depth 2": o2.stream_depth(MARKET_2),
@@ -280,16 +305,12 @@ async def _play(case: Case, played: Played) -> None:
             for name, stream in streams.items():
                 nursery.start_soon(_follow, name, stream, played)
             await trio.sleep(QUIET)
-            await news()
+            await exchange.send_news()
             await trio.sleep(QUIET)
-            if not case.at_once:
-                for meant, message in case.messages:
-                    if meant is not None or read_frame(message).kind is not None:
-                        truth.send(meant, message.get("binary", message) if isinstance(message, dict) else message)
-                    await server.socket.send(spelled(message) if isinstance(message, (dict, str)) else json.dumps(message))
-            await news()
+            await exchange.send_changed()
+            await exchange.send_news()
             await trio.sleep(AFTER)
-            await news()
+            await exchange.send_news()
             await trio.sleep(LONG)
             while events.statistics().buffered:
                 played.events.append(events.receive_nowait())

@@ -1,8 +1,8 @@
 """The oracle's own reading of a message: what it says, and how sure that is. It uses no decoder of ours.
 
-A value is read as one of three: *sure* (a plain spelling: it must be understood), *open* (an unusual one: it
-may be understood so, or not) and *unreadable* (nothing may be made of it). Every entry and every message is as
-sure as the least sure of the fields that it needs.
+A reading of a value is *sure* (a plain spelling, which must be understood), *open* (an unusual one, which may
+be understood or not) or *unreadable* (nothing may be made of it). An entry and a message are as sure as the
+least sure of the fields that they need.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _integer(raw: Any) -> Value:
     if isinstance(raw, int):
         return sure(raw)
     if isinstance(raw, float):
-        return Value(Sure.OPEN, int(raw)) if raw == raw and abs(raw) < 1e40 and raw == int(raw) else NOTHING
+        return Value(Sure.OPEN, int(raw)) if abs(raw) < 1e40 and raw.is_integer() else NOTHING
     if not isinstance(raw, str):
         return NOTHING
     if re.fullmatch(r"-?(0|[1-9][0-9]{0,39})", raw):
@@ -179,7 +179,7 @@ OPEN_IF_ODD: dict[str, dict[str, Callable[[Any], Value]]] = {
 
 CARRIED: dict[str, dict[str, Callable[[Any], Value]]] = {
     "trades": {"total": U128, "timestamp": U128, "maker_fee": ANY_SIZE, "taker_fee": ANY_SIZE},
-    "orders": {"price_fill": U128, "timestamp": U128, "base_decimals": number(8)},
+    "orders": {"price_fill": U64, "timestamp": U128, "base_decimals": number(8)},
     "balances": {},
     "nonce": {},
 }

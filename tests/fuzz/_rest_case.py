@@ -40,7 +40,7 @@ class Read:
 
     Attributes:
       call: makes it.
-      rows: keys under which the rows lie; None if the answer is one thing. An empty key is the answer itself.
+      rows: keys under which the rows lie; None if the answer is one thing.
       needed: the keys of a row, or of the one thing, without which it is nothing.
       marks: where the result keeps rows that could not be read.
     """
@@ -58,8 +58,12 @@ READS: dict[str, Read] = {
         ("contract_id", "market_id", "asset", "decimals", "max_precision", "base", "quote"),
         "unreadable",
     ),
-    "/v1/depth": Read(lambda o2: o2.get_depth(MARKET), None, ("orders", "view", "buys", "sells", "price", "quantity")),
-    "/v1/trades": Read(lambda o2: o2.get_trades(MARKET), ("trades",), ("trade_id", "side", "price", "quantity")),
+    "/v1/depth": Read(
+        lambda o2: o2.get_depth(MARKET), None, ("orders", "view", "buys", "sells", "price", "quantity")
+    ),
+    "/v1/trades": Read(
+        lambda o2: o2.get_trades(MARKET), ("trades",), ("trade_id", "side", "price", "quantity")
+    ),
     "/v1/trades_by_account": Read(
         lambda o2: o2.get_trades_by_account(_ACCOUNT, MARKET),
         ("trades",),
@@ -199,7 +203,11 @@ def _judge_error(case: RestCase, found: Any) -> Iterator[str]:
         yield f"wrong success: {found!r:.200} from an error with status {case.status}"
         return
     body = case.after
-    words = [body[key] for key in ("message", "error", "detail") if isinstance(body, dict) and isinstance(body.get(key), str)]
+    words = [
+        body[key]
+        for key in ("message", "error", "detail")
+        if isinstance(body, dict) and isinstance(body.get(key), str)
+    ]
     if words and words[0].strip() and words[0][:40] not in str(found):
         yield f"words: {words[0]!r} is not in {str(found)!r}"
 
@@ -245,11 +253,20 @@ def _judge_rows(case: RestCase, read: Read, played: RestPlayed) -> Iterator[str]
     marks = list(getattr(played.found, read.marks, ()))
     row = _row_of(case, read)
     if row is None and not found and expected and not marks:
-        rows = next((case.after[key] for key in read.rows or () if isinstance(case.after, dict) and key in case.after), case.after)
+        rows = next(
+            (
+                case.after[key]
+                for key in read.rows or ()
+                if isinstance(case.after, dict) and key in case.after
+            ),
+            case.after,
+        )
         if rows != []:
             yield f"wrong success: nothing at all, from {case.what}"
         return
-    others = [model for index, model in enumerate(expected) if index != row or case.what.startswith("duplicate")]
+    others = [
+        model for index, model in enumerate(expected) if index != row or case.what.startswith("duplicate")
+    ]
     left = list(found)
     for model in others:
         if model in left:
@@ -276,7 +293,9 @@ def _judge_one(case: RestCase, read: Read, played: RestPlayed) -> Iterator[str]:
         yield from _differences(case, read, played.expected, played.found)
 
 
-def _differences(case: RestCase, read: Read, expected: Any, found: Any, *, traced: bool = False) -> Iterator[str]:
+def _differences(
+    case: RestCase, read: Read, expected: Any, found: Any, *, traced: bool = False
+) -> Iterator[str]:
     """Compare two models: a difference must be explained by what now stands at the place of the change."""
     raw = _raw_at(case)
     traced = traced or _has_trace(found)
@@ -284,7 +303,7 @@ def _differences(case: RestCase, read: Read, expected: Any, found: Any, *, trace
     for field in attrs.fields(type(expected)):
         before, after = getattr(expected, field.name), getattr(found, field.name)
         # The volume is a sum; and whose orders they are, the question says.
-        if before == after or after == _ACCOUNT or field.name in {"unread", "not_understood", "gap", "volume"}:
+        if after in (before, _ACCOUNT) or field.name in {"unread", "not_understood", "gap", "volume"}:
             continue
         if attrs.has(type(before)) and attrs.has(type(after)):
             yield from _differences(case, read, before, after, traced=traced or gone)
@@ -298,7 +317,8 @@ def _differences(case: RestCase, read: Read, expected: Any, found: Any, *, trace
         elif after == "unknown" and (traced or gone):
             continue
         elif not _explained(after, raw):
-            yield f"wrong value: {field.name} is {after!r:.80} from {case.what} ({raw!r:.80}), not {before!r:.80}"
+            wrong = f"{field.name} is {after!r:.80}, not {before!r:.80}"
+            yield f"wrong value: {wrong}, from {case.what} ({raw!r:.80})"
 
 
 _OPTIONAL = ("quantity_fill", "close", "cancel", "order_type")
@@ -340,9 +360,15 @@ def _explained(value: Any, raw: Any) -> bool:
         try:
             sent = Decimal(int(leaf, 16) if isinstance(leaf, str) and leaf[:2] in {"0x", "0X"} else str(leaf))
             # A time in another unit is the same time.
-            if not isinstance(value, str) and any(sent * scale == value for scale in (1, 1000, Decimal("1e-3"), Decimal("1e-6"))):
+            if not isinstance(value, str) and any(
+                sent * scale == value for scale in (1, 1000, Decimal("1e-3"), Decimal("1e-6"))
+            ):
                 return True
-            if not isinstance(value, str) and int(sent / 10**6) == value or int(sent * 1000) == value or int(sent / 1000) == value:
+            if (
+                (not isinstance(value, str) and int(sent / 10**6) == value)
+                or int(sent * 1000) == value
+                or int(sent / 1000) == value
+            ):
                 return True
         except (ArithmeticError, ValueError, TypeError):
             continue

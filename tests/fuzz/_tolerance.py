@@ -64,13 +64,20 @@ def _streams(case: Case) -> tuple[list[str], list[str]]:
 def _answers(case: RestCase) -> tuple[list[str], list[str]]:
     played: RestPlayed = play_rest(case)
     shown = [f"{case.path}, status {case.status}: {case.what}", f"before: {json.dumps(case.before)}"]
-    return judge_rest(case, played), [*shown, f"after:  {json.dumps(case.after)}", f"gave:   {played.found!r}"]
+    return judge_rest(case, played), [
+        *shown,
+        f"after:  {json.dumps(case.after)}",
+        f"gave:   {played.found!r}",
+    ]
 
 
 def _writes(case: WriteCase) -> tuple[list[str], list[str]]:
     played: WritePlayed = play_write(case)
     shown = [f"{case.path}: {played.what}", f"before: {json.dumps(played.before)}"]
-    shown += [f"after:  {json.dumps(played.after)}", *(f"{name}: {one!r}" for name, one in played.steps.items())]
+    shown += [
+        f"after:  {json.dumps(played.after)}",
+        *(f"{name}: {one!r}" for name, one in played.steps.items()),
+    ]
     return judge_write(case, played), shown
 
 

@@ -1,7 +1,7 @@
-"""What really happened on the exchange of the tolerance fuzz job: it follows from the messages that were sent.
+"""What happened on the exchange of the tolerance fuzz job: it follows from the messages that were sent.
 
-The truth is folded from the oracle's own reading of each message. Where a message cannot be read, the truth is
-what was meant by it before it was changed. REST and fresh snapshots tell the truth, plainly.
+The truth is folded from the oracle's own reading of each message. Where a message cannot be read, the truth
+is what was meant by it before it was changed. REST and fresh snapshots give the truth, plainly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ from tests.tolerance._server import Asked, Reply, coded, reply
 __all__ = ["ASSETS", "Sent", "Truth", "rows_of"]
 
 ASSETS = [QUOTE_ASSET, *(f"0x{number:02x}" + "e5" * 31 for number in range(8))]
-_CONTENT = ("trades", "trade", "orders", "balance", "nonce", "contract_id", "view", "changes", "buys", "sells")
+_CONTENT = (
+    "trades",
+    "trade",
+    "orders",
+    "balance",
+    "nonce",
+    "contract_id",
+    "view",
+    "changes",
+    "buys",
+    "sells",
+)
 _KEYS = {"trades": ("trades",), "orders": ("orders",), "balances": ("balance",)}
 
 
@@ -42,12 +53,12 @@ class Sent:
 
     @property
     def is_hollow(self) -> bool:
-        """Whether it may be nothing, or somebody else's: nothing shows what it was meant to be."""
+        """Whether nothing in it shows what it was meant to be."""
         text = json.dumps(self.message)
         if isinstance(self.message, dict) and self.frame.kind is None:
             action = self.message.get("action")
             if isinstance(action, str) and action.strip():
-                return True  # an action that nobody here asked for
+                return True  # an action that no stream here asked for
         if isinstance(self.message, dict) and self.message.keys() <= {"action", "market_id"}:
             # An acknowledgement looks the same; only a change is never acknowledged.
             return self.frame.kind not in {"update", None} or not self.message
@@ -132,7 +143,10 @@ class Truth:
             if values["contract_id"] == ACCOUNT:
                 self.nonces.append(values["nonce"])
             return
-        row = {**(entry.raw if isinstance(entry.raw, dict) and entry.sure is Sure.SURE else {}), **_plain(kind, values)}
+        row = {
+            **(entry.raw if isinstance(entry.raw, dict) and entry.sure is Sure.SURE else {}),
+            **_plain(kind, values),
+        }
         if kind == "trades":
             row.setdefault("timestamp", "1764000001000")
             if row["trade_id"] not in [each["trade_id"] for each in self.trades]:
@@ -152,7 +166,11 @@ class Truth:
             "action": "subscribe_depth",
             "market_id": market,
             "view": {
-                name: [{"price": str(price), "quantity": str(size)} for (one, price), size in book.items() if one == side]
+                name: [
+                    {"price": str(price), "quantity": str(size)}
+                    for (one, price), size in book.items()
+                    if one == side
+                ]
                 for name, side in (("buys", "buy"), ("sells", "sell"))
             },
         }
@@ -208,7 +226,11 @@ def _name(kind: str, entry: Entry) -> Any:
 
 def _plain(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the exchange spells them."""
-    row = {name: value if isinstance(value, bool) else str(value) for name, value in values.items() if value is not None}
+    row: dict[str, Any] = {
+        name: value if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
     if kind == "trades":
         row.setdefault("side", "buy")
     elif kind == "orders":
@@ -246,5 +268,3 @@ def _loaded(frame: Frame) -> list[Book]:
         total[side, price] = total.get((side, price), 0) + quantity
     books = [{place: size for place, size in book.items() if size} for book in (last, first, total)]
     return [book for index, book in enumerate(books) if book not in books[:index]]
-
-

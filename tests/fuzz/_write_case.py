@@ -1,7 +1,7 @@
 """Answers to signed submissions with one change: a success stays one, and nothing is sent twice.
 
-The exchange really carried everything out. A client may learn that, or that the outcome is unknown; it may
-not be told that nothing ran, unless the changed answer says so, nor of another order than there is.
+The exchange carried everything out. A client may learn that, or that the outcome is unknown. It may not
+report that nothing ran, unless the changed answer says so, nor another order than there is.
 """
 
 from __future__ import annotations
@@ -106,25 +106,33 @@ def judge_write(case: WriteCase, played: WritePlayed) -> list[str]:
 
 
 def _judge(case: WriteCase, played: WritePlayed) -> Iterator[str]:
-    for name, result in played.steps.items():
-        if isinstance(result, Exception) and not isinstance(result, O2Error):
-            yield f"crash: {name}: {type(result).__name__}: {result}"
     for path in set(PATHS):
         # A buy settles first in the same submission; nothing else is sent twice.
         if played.submissions.count(path) > 1:
             yield f"twice: {path} was sent {played.submissions.count(path)} times"
-    refuses = _refuses(played.after)
     for name, result in played.steps.items():
+        if isinstance(result, Exception) and not isinstance(result, O2Error):
+            yield f"crash: {name}: {type(result).__name__}: {result}"
         denies = isinstance(result, ApiError) and not isinstance(result, OutcomeUnknown)
-        if denies and not refuses:
+        if denies and not _refuses(played.after):
             yield f"wrong refusal: {name} ran, and {type(result).__name__} says otherwise: {result}"
+    yield from _judge_order(case, played)
+
+
+def _judge_order(case: WriteCase, played: WritePlayed) -> Iterator[str]:
+    refuses = _refuses(played.after)
     bought = played.steps.get("buy")
     if bought is not None and not isinstance(bought, Exception):
         if [str(bought.order_id)] != played.orders:
             yield f"wrong success: the order is {bought.order_id}, not {played.orders}"
         elif (bought.order.price, bought.order.quantity) != (20_000, 1000 * 10**9):
             yield f"wrong success: {bought.order}"
-    if case.path == "/v1/session/actions" and isinstance(bought, Exception) and not refuses and _has_id(played.after):
+    if (
+        case.path == "/v1/session/actions"
+        and isinstance(bought, Exception)
+        and not refuses
+        and _has_id(played.after)
+    ):
         yield f"lost: a success is no success for {played.what}: {bought!r}"
 
 
@@ -142,7 +150,11 @@ def _refuses(body: Any) -> bool:
 
 def _has_id(body: Any) -> bool:
     """Tell whether an answer names its transaction and its order plainly."""
-    if not isinstance(body, dict) or not isinstance(body.get("tx_id"), str) or len(body["tx_id"]) not in (64, 66):
+    if (
+        not isinstance(body, dict)
+        or not isinstance(body.get("tx_id"), str)
+        or len(body["tx_id"]) not in (64, 66)
+    ):
         return False
     rows = body.get("orders")
     return (

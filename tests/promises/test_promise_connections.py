@@ -71,7 +71,8 @@ async def test_more_than_ten_accounts_on_one_stream(autojump_clock: MockClock) -
             sim.connections[1].drop()
             owners = {}
             for account in (*accounts, accounts[-1]):
-                owners[sim.place(account, FUEL, "buy", price="0.0100", quantity="2000").order_id] = account.trade_account_id
+                resting = sim.place(account, FUEL, "buy", price="0.0100", quantity="2000")
+                owners[resting.order_id] = account.trade_account_id
             await trio.sleep(20)
             told = {order.order_id: update for update in _drain(orders) for order in update.orders}
             assert {order_id: (update.origin, update.epoch) for order_id, update in told.items()} == {

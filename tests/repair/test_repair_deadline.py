@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio import O2Client, Options, Origin, TopicRestored, open_o2
-from o2trio.models import OrderUpdate
+from o2trio.models import Id, OrderUpdate
 from o2trio.simulator import Account, Listing, Simulator, default_listings, listing, open_simulator
 
 FUEL = "fFUEL/fUSDC"
@@ -33,7 +33,9 @@ def many_markets(count: int) -> tuple[Listing, ...]:
     """Return so many markets with one quote asset; the first is fFUEL/fUSDC."""
     first, *_ = default_listings()
     base, quote = first.market.base, first.market.quote
-    others = [attrs.evolve(base, symbol=f"f{number}", asset=f"0x{number:064x}") for number in range(1, count)]
+    others = [
+        attrs.evolve(base, symbol=f"f{number}", asset=Id(f"0x{number:064x}")) for number in range(1, count)
+    ]
     return (first, *(listing(other, quote, price="0.0251", value=150) for other in others))
 
 
@@ -60,7 +62,7 @@ class Scene:
 
     def place(self, account: Account, pair: str = FUEL) -> str:
         """Place an order that rests on the book; return its id."""
-        return self.sim.place(account, pair, "buy", "0.0100", "2000").order_id
+        return self.sim.place(account, pair, "buy", price="0.0100", quantity="2000").order_id
 
     def came(self, order_id: str) -> tuple[float, Origin]:
         """Return when and how the news of an order came first."""

@@ -307,7 +307,7 @@ def test_no_number_is_written_with_an_exponent(
         if numbers == "number"
         else '["0.000000001","1000","-0.00000000","0.025"]'
     )
-    exchange.place(account(exchange, "one"), MARKET, Side.BUY, 100, 10**17, SPOT)
+    exchange.place(account(exchange, "one"), MARKET, Side.BUY, price=100, quantity=10**17, order_type=SPOT)
     rest = Rest(exchange, flavour)
     for path in AGGREGATED:
         body = rest.respond("GET", path).body.decode()

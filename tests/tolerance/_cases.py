@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -157,7 +157,9 @@ def quiet_rest(asked: Asked) -> Reply:
     }
     if asked.path in answers:
         return reply(answers[asked.path])
-    return coded(404, 3000, "Order not found") if asked.path == "/v1/order" else coded(404, 1001, "no such path")
+    return (
+        coded(404, 3000, "Order not found") if asked.path == "/v1/order" else coded(404, 1001, "no such path")
+    )
 
 
 def answering(path: str, answer: Any) -> Callable[[Asked], Reply]:
@@ -173,6 +175,12 @@ def answering(path: str, answer: Any) -> Callable[[Asked], Reply]:
 
 
 # -- what a consumer saw ---------------------------------------------------------------------------
+
+
+def fields_of(raw: object) -> Mapping[str, Any]:
+    """Return the fields of a raw object that was kept."""
+    assert isinstance(raw, Mapping)
+    return raw
 
 
 @attrs.define
@@ -228,13 +236,13 @@ class Seen:
         return [event for event in self.events if isinstance(event, kind)]
 
     def check_whole(self) -> None:
-        """Nothing broke, nothing ended."""
+        """Check that nothing broke and nothing ended."""
         assert self.error is None
         assert self.breaks == []
         assert self.epochs <= {0}
 
     def check_bid(self, price: int, quantity: int) -> None:
-        """This is the best bid, the book is fresh, and nothing broke on the way."""
+        """Check the best bid, that the book is fresh, and that nothing broke on the way."""
         self.check_whole()
         assert self.book.best_bid == Level(price, quantity)
         assert self.stale is False

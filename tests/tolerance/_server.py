@@ -6,6 +6,7 @@ It shares no code with the library, and checks nothing. What it sends is decided
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,8 @@ from wsproto.utilities import LocalProtocolError
 from o2trio import NetworkConfig
 
 __all__ = ["Asked", "RawServer", "RawSocket", "Reply", "coded", "reply", "spelled"]
+
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError)
 
 Message: TypeAlias = Any
 """Text is sent as it is, bytes as a binary frame, ``{"binary": ...}`` as JSON in one, the rest as JSON."""
@@ -82,10 +85,8 @@ class RawSocket:
 
     async def send_event(self, event: Event) -> None:
         async with self._turn:
-            try:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError):
                 await self._stream.send_all(self._engine.send(event))
-            except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError):
-                pass
 
     async def cut(self) -> None:
         """Break the connection without a word."""
@@ -144,10 +145,8 @@ class RawServer:
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until it ends."""
         async with stream:
-            try:
+            with contextlib.suppress(*_GONE):
                 await self._serve(stream)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
-                pass
 
     async def _serve(self, stream: trio.abc.Stream) -> None:
         engine = h11.Connection(h11.SERVER)

@@ -15,18 +15,18 @@ Check = Callable[[Seen], None]
 
 
 def fresh_15(seen: Seen) -> None:
-    """The best bid is 25000 x 15, the book is not stale, nothing broke."""
+    """Check: the best bid is 25000 x 15, the book is not stale, nothing broke."""
     seen.check_bid(25_000, 15)
 
 
 def fresh_10(seen: Seen) -> None:
-    """One bid, 25000 x 10, and nothing broke."""
+    """Check: one bid, 25000 x 10, and nothing broke."""
     seen.check_bid(25_000, 10)
     assert len(seen.snapshots) == 1
 
 
 def time_is_carried(seen: Seen) -> None:
-    """The book is right; the time is that moment, or absent with its raw value kept."""
+    """Check: the book is right; the time is that moment, or absent with its raw value kept."""
     fresh_15(seen)
     live = seen.updates[-1]
     if live.onchain_timestamp is None or live.seen_timestamp is None:
@@ -38,13 +38,13 @@ def time_is_carried(seen: Seen) -> None:
 
 
 def one_bid(seen: Seen) -> None:
-    """A snapshot with one bid and no ask."""
+    """Check: a snapshot with one bid and no ask."""
     fresh_10(seen)
     assert seen.book.best_ask is None
 
 
 def never_empty(seen: Seen) -> None:
-    """Broken, and asked for again; never an empty book."""
+    """Check: broken, and asked for again; never an empty book."""
     assert seen.error is None
     assert seen.server.requested()["subscribe_depth"] >= 2
     assert seen.snapshots
@@ -54,7 +54,7 @@ def never_empty(seen: Seen) -> None:
 
 
 def broken_then_15(seen: Seen) -> None:
-    """A break with a mark, then the book as it is."""
+    """Check: a break with a mark, then the book as it is."""
     assert seen.error is None
     assert seen.breaks
     assert seen.epochs >= {0, seen.breaks[-1].epoch}
@@ -63,13 +63,13 @@ def broken_then_15(seen: Seen) -> None:
 
 
 def data_and_refusal(seen: Seen) -> None:
-    """A message that carries data is always data too; its refusal is not lost either."""
+    """Check: a message that carries data is always data too; its refusal is not lost either."""
     fresh_15(seen)
     assert [event.code for event in seen.of(ServerMessage) + seen.of(TopicRefused)] == [6001]
 
 
 def view_10(seen: Seen) -> None:
-    """One view with 25000 x 10."""
+    """Check: one view with 25000 x 10."""
     assert seen.error is None
     (view,) = seen.updates
     assert isinstance(view, DepthUpdate)
@@ -77,7 +77,7 @@ def view_10(seen: Seen) -> None:
 
 
 def twice(seen: Seen) -> None:
-    """One price twice: delivered or asked for again, and never the end of the stream."""
+    """Check: one price twice: delivered or asked for again, and never the end of the stream."""
     assert seen.error is None
     assert seen.book.best_bid is not None
     assert seen.book.best_bid.price == 25_000
@@ -85,7 +85,7 @@ def twice(seen: Seen) -> None:
 
 
 def crossed(seen: Seen) -> None:
-    """A crossed snapshot is delivered and marked, since grouping may cause it."""
+    """Check: a crossed snapshot is delivered and marked, since grouping may cause it."""
     seen.check_whole()
     (first,) = seen.snapshots
     assert first.is_crossed
@@ -126,13 +126,26 @@ def sides(bids: Any, asks: Any, key: str = "view", names: tuple[str, str] = ("bu
 
 DEEP = level("25000", "10")
 
+WITHOUT_SIDES: tuple[dict[str, Any], ...] = (
+    {"orders": {}},
+    {"view": {"precision": 1}},
+    {"view": []},
+    {"view": {"buys": None, "sells": None}},
+    {"view": {"Buys": [], "Sells": []}},
+    {"view": "empty"},
+    {"orders": {"levels": []}},
+)
+
 # (the case it is a sibling of: name) -> messages, what is right
 SIBLINGS: dict[str, tuple[list[Any], Check]] = {
     "data-with-code-0: text": ([snapshot(), update({"code": "0"})], fresh_15),
     "data-with-code-0: 200": ([snapshot(), update({"code": 200})], fresh_15),
     "data-with-code-0: null": ([snapshot(), update({"code": None})], fresh_15),
     "data-with-code-0: snapshot": ([snapshot({"code": 0, "message": "ok"}), update()], fresh_15),
-    "data-with-code-0: a real code": ([snapshot(), update({"code": 6001, "message": "no"})], data_and_refusal),
+    "data-with-code-0: a real code": (
+        [snapshot(), update({"code": 6001, "message": "no"})],
+        data_and_refusal,
+    ),
     "data-with-code-0: success": ([snapshot({"success": True}), update({"success": True})], fresh_15),
     "data-with-code-0: status": ([snapshot({"status": "ok"}), update({"status": "ok"})], fresh_15),
     "data-with-code-0: type": ([snapshot({"type": "snapshot"}), update({"type": "update"})], fresh_15),
@@ -189,15 +202,7 @@ SIBLINGS: dict[str, tuple[list[Any], Check]] = {
     "book-bids-asks: pairs": ([sides([["25000", "10"]], [], "orders", ("bids", "asks"))], one_bid),
     **{
         f"book-without-sides: {view!r}": ([snapshot({"view": GONE}, view)], never_empty)
-        for view in (
-            {"orders": {}},
-            {"view": {"precision": 1}},
-            {"view": []},
-            {"view": {"buys": None, "sells": None}},
-            {"view": {"Buys": [], "Sells": []}},
-            {"view": "empty"},
-            {"orders": {"levels": []}},
-        )
+        for view in WITHOUT_SIDES
     },
     "snapshot-level-zero: ask": (
         [sides([DEEP], [level("26000", "0")])],

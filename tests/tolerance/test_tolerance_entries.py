@@ -1,4 +1,4 @@
-"""Trades, orders, balances and nonces: an odd entry costs itself at most, and an odd detail nothing."""
+"""Trades, orders, balances and nonces: an odd entry costs no other, an odd detail nothing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from o2trio import EntryNotUnderstood, FieldNotUnderstood, FrameIgnored, OrderUpdate
+from o2trio import FieldNotUnderstood, FrameIgnored
 from tests.tolerance._cases import (
     ACCOUNT,
-    BASE_ASSET,
     CASES,
     GONE,
     MARKET,
@@ -29,170 +28,30 @@ from tests.tolerance._cases import (
     trades,
     watch,
 )
+from tests.tolerance._checks import (
+    SECOND,
+    SECOND_BALANCE,
+    a_rebate,
+    both_orders,
+    both_trades,
+    detail_unread,
+    ids,
+    marked,
+    nonce_43,
+    nonce_marked,
+    one_balance,
+    one_or_marked,
+    one_order,
+    one_trade,
+    order_detail_unread,
+    second_balance_alone,
+    second_trade_alone,
+    trigger,
+    type_unknown,
+)
 from tests.tolerance._server import Asked, Reply, reply
 
 Check = Callable[[Seen], None]
-
-
-def ids(seen: Seen) -> list[str]:
-    return [str(each.order_id) for each in seen.orders]
-
-
-# -- trades ----------------------------------------------------------------------------------------
-
-
-def one_trade(seen: Seen) -> None:
-    seen.check_whole()
-    (only,) = seen.trades
-    assert (only.trade_id, only.price, only.quantity, only.side) == ("11", 25_000, 3, "buy")
-    assert seen.not_understood == []
-
-
-def a_rebate(seen: Seen) -> None:
-    one_trade(seen)
-    assert seen.trades[0].maker_fee == -5
-
-
-def detail_unread(name: str) -> Check:
-    """Return a check: one trade without this detail, whose raw value is kept and told once."""
-
-    def check(seen: Seen) -> None:
-        one_trade(seen)
-        assert getattr(seen.trades[0], name) is None
-        assert name in seen.trades[0].unread
-        assert [event.field for event in seen.of(FieldNotUnderstood)] == [f"Trade.{name}"]
-
-    return check
-
-
-def both_trades(seen: Seen) -> None:
-    """Trade 12 is delivered, 11 too or as not understood; neither is lost without a mark."""
-    seen.check_whole()
-    delivered = [each.trade_id for each in seen.trades]
-    assert delivered[-1] == "12"
-    assert len(delivered) + len(seen.not_understood) == 2
-    for entry in seen.not_understood:
-        assert entry.index == 0
-        assert entry.raw["trade_id"] == "11"
-        assert seen.of(EntryNotUnderstood)
-
-
-def second_trade_alone(seen: Seen) -> None:
-    """Trade 12 is delivered, the entry before it as not understood."""
-    seen.check_whole()
-    assert [each.trade_id for each in seen.trades] == ["12"]
-    (entry,) = seen.not_understood
-    assert entry.index == 0
-    assert entry.problem
-    assert seen.of(EntryNotUnderstood)
-
-
-SECOND = trade({"trade_id": "12"})
-
-# -- orders ----------------------------------------------------------------------------------------
-
-
-def one_order(seen: Seen) -> None:
-    seen.check_whole()
-    assert ids(seen) == [ORDER]
-    assert seen.orders[0].price == 25_000
-    assert seen.orders[0].quantity == 1000
-    assert seen.not_understood == []
-
-
-def both_orders(seen: Seen) -> None:
-    seen.check_whole()
-    assert ids(seen) == [ORDER, OTHER_ORDER]
-    assert seen.not_understood == []
-
-
-def type_unknown(seen: Seen) -> None:
-    both_orders(seen)
-    assert str(seen.orders[0].order_type) not in {"Spot", "PostOnly", "FillOrKill", "Market", "Limit"}
-    assert str(seen.orders[1].order_type) == "Spot"
-
-
-def one_or_marked(seen: Seen) -> None:
-    """The second order is delivered; the first too, without what it lacks, or as not understood."""
-    seen.check_whole()
-    assert OTHER_ORDER in ids(seen)
-    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
-    if ORDER in [str(each.order_id) for each in update.orders]:
-        assert update.orders[0].price is None  # type: ignore[unreachable, unused-ignore]
-        return
-    marked(seen)
-
-
-def marked(seen: Seen) -> None:
-    """The second order is delivered; the first is not understood: its raw object and its id are kept."""
-    seen.check_whole()
-    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
-    assert [str(each.order_id) for each in update.orders] == [OTHER_ORDER]
-    (entry,) = update.not_understood
-    assert entry.index == 0
-    assert entry.raw["order_id"] == ORDER
-    assert entry.ids["order_id"] == ORDER
-    assert entry.problem
-    assert seen.of(EntryNotUnderstood)
-
-
-def trigger(seen: Seen) -> None:
-    """The second order is delivered; the trigger is one of its own kind, or not understood."""
-    seen.check_whole()
-    update = next(each for each in seen.updates if isinstance(each, OrderUpdate))
-    assert [str(each.order_id) for each in update.orders] == [OTHER_ORDER]
-    found = [*update.triggers, *update.not_understood]
-    assert len(found) == 1
-    if update.triggers:
-        assert update.triggers[0].order_id == ORDER
-        assert update.triggers[0].trigger_price == 2500
-    else:
-        assert update.not_understood[0].raw["trigger_price"] == "2500"
-        assert update.not_understood[0].ids["order_id"] == ORDER
-
-
-def order_detail_unread(*names: str) -> Check:
-    """Return a check: both orders, and the raw value of the detail of the first one kept."""
-
-    def check(seen: Seen) -> None:
-        both_orders(seen)
-        assert set(names) & set(seen.orders[0].unread)
-        assert len(seen.of(FieldNotUnderstood)) == 1
-
-    return check
-
-
-# -- balances and nonces ---------------------------------------------------------------------------
-
-
-def one_balance(seen: Seen) -> None:
-    seen.check_whole()
-    (only,) = seen.balance
-    assert (only.asset_id, only.total_unlocked, only.total_locked) == (BASE_ASSET, 5, 0)
-    assert not only.order_books
-    assert seen.not_understood == []
-
-
-def second_balance_alone(seen: Seen) -> None:
-    seen.check_whole()
-    assert [each.asset_id for each in seen.balance] == ["0x" + "e9" * 32]
-    (entry,) = seen.not_understood
-    assert entry.index == 0
-
-
-SECOND_BALANCE = balance({"asset_id": "0x" + "e9" * 32})
-
-
-def nonce_43(seen: Seen) -> None:
-    seen.check_whole()
-    assert [each.nonce for each in seen.updates] == [43]  # type: ignore[attr-defined]
-
-
-def nonce_marked(seen: Seen) -> None:
-    """The nonce was lost, and the consumer knows: a break, then what REST says."""
-    assert seen.error is None
-    assert seen.breaks
-    assert [(each.nonce, each.epoch > 0) for each in seen.updates] == [(44, True)]  # type: ignore[attr-defined]
 
 
 RIGHT: dict[str, Check] = {
@@ -244,7 +103,10 @@ SIBLINGS: dict[str, tuple[list[Any], Check]] = {
         one_trade,
     ),
     "ack-repeats-action: orders": (
-        [{"action": "subscribe_orders", "status": "ok", "identities": [{"ContractId": ACCOUNT}]}, orders(order())],
+        [
+            {"action": "subscribe_orders", "status": "ok", "identities": [{"ContractId": ACCOUNT}]},
+            orders(order()),
+        ],
         one_order,
     ),
     "ack-repeats-action: balances": (
@@ -288,7 +150,11 @@ SIBLINGS: dict[str, tuple[list[Any], Check]] = {
     "trade-negative-fee: time": ([trades(trade({"timestamp": "2026-11-30T17:00:00Z"}))], one_trade),
     **{
         f"trade-unknown-side: {field} {name}": ([trades(trade({field: value}), SECOND)], second_trade_alone)
-        for field, right in (("price", ("number",)), ("quantity", ("number",)), ("trade_id", ("number", "text", "negative", "empty")))
+        for field, right in (
+            ("price", ("number",)),
+            ("quantity", ("number",)),
+            ("trade_id", ("number", "text", "negative", "empty")),
+        )
         for name, value in odd(*right)
     },
     **{
@@ -305,8 +171,14 @@ SIBLINGS: dict[str, tuple[list[Any], Check]] = {
     "order-type-null: number": ([orders(order({"order_type": 7}), other_order())], type_unknown),
     "order-type-null: list": ([orders(order({"order_type": []}), other_order())], type_unknown),
     "order-type-null: empty": ([orders(order({"order_type": {}}), other_order())], type_unknown),
-    "order-type-null: newer": ([orders(order({"order_type": {"Iceberg": [1]}}), other_order())], type_unknown),
-    "order-type-null: odd limit": ([orders(order({"order_type": {"Limit": "x"}}), other_order())], both_orders),
+    "order-type-null: newer": (
+        [orders(order({"order_type": {"Iceberg": [1]}}), other_order())],
+        type_unknown,
+    ),
+    "order-type-null: odd limit": (
+        [orders(order({"order_type": {"Limit": "x"}}), other_order())],
+        both_orders,
+    ),
     "order-trigger: parent": (
         [
             orders(
@@ -349,7 +221,10 @@ SIBLINGS: dict[str, tuple[list[Any], Check]] = {
         [orders(order({"history": [{"status": "confirmed"}]}))],
         one_order,
     ),
-    "order-history-tx-null: short": ([orders(order({"order_tx_history": [{"tx_id": "0x1"}, None]}))], one_order),
+    "order-history-tx-null: short": (
+        [orders(order({"order_tx_history": [{"tx_id": "0x1"}, None]}))],
+        one_order,
+    ),
     "order-history-tx-null: fills": ([orders(order({"fills": [{"strange": 1}, 7]}))], one_order),
     "order-history-tx-null: fill": ([orders(order({"fill": {"price": "1"}}))], one_order),
     "order-quantity-object: list": ([orders(order({"quantity": ["1000"]}), other_order())], marked),
@@ -427,7 +302,7 @@ async def test_an_order_that_was_not_understood_is_read_over_rest(autojump_clock
     assert seen.orders[1].quantity_fill == 400
 
 
-async def test_a_shape_is_told_once_and_counted(autojump_clock: MockClock) -> None:
+async def test_a_shape_is_reported_once(autojump_clock: MockClock) -> None:
     """A detail that cannot be read is one event for each new shape, however often it comes."""
     odd_trades = [trades(trade({"trade_id": str(n), "maker_fee": "free"})) for n in range(50)]
     other = trades(trade({"trade_id": "77", "maker_fee": []}))

@@ -55,7 +55,7 @@ def books_only(_socket: RawSocket, request: dict[str, Any]) -> Iterable[Any]:
 async def drain(stream: Subscription[Any], into: list[Any]) -> None:
     try:
         async for item in stream:
-            into.append(item)
+            into.append(item)  # noqa: PERF401 - an error must not lose what came before it
     except O2Error as error:
         into.append(error)
 
@@ -92,21 +92,21 @@ async def test_an_odd_answer_to_the_heartbeat_refuses_nobody(autojump_clock: Moc
             async with o2.order_book(MARKET) as book:
                 await trio.sleep(90)
                 assert seen == {"trades": [], "orders": [], "balances": [], "nonce": []}
-                # The books are not risked for a text that nobody understands; the others have no break.
+                # Only a text that cannot be understood may cost a book its freshness.
                 assert not book.is_stale or name == "nothing understood"
                 await server.socket.send(trades(trade()), orders(order()), update())
-                # Who never answers a heartbeat plainly never says that it has read a request: that takes a repair.
+                # Without a plain answer to any heartbeat the requests stay unconfirmed, which takes a repair.
                 await trio.sleep(60 if name == "nothing understood" else 1)
                 assert book.is_stale or book.raw.best_bid == Level(25_000, 15)
             assert [item.trades for item in seen["trades"]][-1][0].trade_id == "11"
             assert [item.orders for item in seen["orders"]][-1][0].order_id == ORDER
             if name != "nothing understood":
                 assert [len(items) for items in seen.values()] == [1, 1, 0, 0]
-            told = []
+            reported = []
             while events.statistics().buffered:
-                told.append(events.receive_nowait())
-            assert not [event for event in told if isinstance(event, (TopicRefused, ConnectionDown))]
-            broken = {event.topic for event in told if isinstance(event, TopicBroken)}
+                reported.append(events.receive_nowait())
+            assert not [event for event in reported if isinstance(event, (TopicRefused, ConnectionDown))]
+            broken = {event.topic for event in reported if isinstance(event, TopicBroken)}
             assert not broken or name == "nothing understood"
         nursery.cancel_scope.cancel()
     assert server.handshakes == 1
@@ -258,11 +258,11 @@ async def test_a_refused_reconnection_ends_no_stream(
                 assert book.raw.best_bid == Level(25_000, 15)
             assert not [item for item in seen if isinstance(item, Exception)]
             assert [entry.trade_id for item in seen for entry in item.trades] == ["11"]
-            told = []
+            reported = []
             while events.statistics().buffered:
-                told.append(events.receive_nowait())
-            assert len([event for event in told if isinstance(event, ConnectionDown)]) == times + 1
-            assert len([event for event in told if isinstance(event, ConnectionUp)]) == 2
+                reported.append(events.receive_nowait())
+            assert len([event for event in reported if isinstance(event, ConnectionDown)]) == times + 1
+            assert len([event for event in reported if isinstance(event, ConnectionUp)]) == 2
         nursery.cancel_scope.cancel()
     assert server.handshakes == times + 2
 
@@ -345,15 +345,13 @@ async def test_trade_ids_in_two_spellings(autojump_clock: MockClock, name: str) 
             await trio.sleep(20)
             await server.socket.send(trades(trade({"trade_id": "99", "timestamp": "1764000003000"})))
             await trio.sleep(20)
-            told = []
+            reported = []
             while events.statistics().buffered:
-                told.append(events.receive_nowait())
+                reported.append(events.receive_nowait())
         nursery.cancel_scope.cancel()
     assert [item.gap for item in seen] == [None] * len(seen)
     spelled_ids = [entry.trade_id for item in seen for entry in item.trades]
     assert len(spelled_ids) == 3, spelled_ids
     assert spelled_ids[0] == first
     assert spelled_ids[2] == "99"
-    assert len([event for event in told if isinstance(event, TopicBroken)]) == 1
-
-
+    assert len([event for event in reported if isinstance(event, TopicBroken)]) == 1

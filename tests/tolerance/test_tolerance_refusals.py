@@ -12,7 +12,7 @@ from tests.tolerance._cases import CASES, MARKET, Seen, watch
 
 
 def rejected(seen: Seen, words: str, code: int | None = None) -> None:
-    """The stream ended with the server's words and code."""
+    """Check that the stream ended with the server's words and code."""
     assert isinstance(seen.error, SubscriptionRejected)
     assert words in str(seen.error)
     assert seen.error.code == code
@@ -37,7 +37,11 @@ SIBLINGS: dict[str, tuple[dict[str, Any], str, int | None]] = {
     "refusal-text-code: negative": ({"code": -1, "message": "boom"}, "boom", -1),
     "refusal-text-code: detail": ({"code": "6001", "detail": "too many"}, "too many", 6001),
     "refusal-success-false: error": ({"success": False, "error": "too many"}, "too many", None),
-    "refusal-success-false: code": ({"success": False, "code": 6001, "message": "too many"}, "too many", 6001),
+    "refusal-success-false: code": (
+        {"success": False, "code": 6001, "message": "too many"},
+        "too many",
+        6001,
+    ),
     "refusal-success-false: detail": ({"success": False, "detail": "too many"}, "too many", None),
     "refusal-type-error: status": ({"status": "error", "message": "no way"}, "no way", None),
     "refusal-type-error: upper case": ({"type": "Error", "message": "no way"}, "no way", None),

@@ -83,16 +83,15 @@ async def test_a_submission_whose_orders_are_odd_is_a_success_that_keeps_its_id(
             body["orders"] = [ORDER_DETAILS[name](row) for row in body["orders"]]
         return body
 
-    async with changed(change) as world:
-        async with world.o2.session(OWNER, FUEL) as session:
-            with trio.fail_after(60):
-                bought = await session.buy(FUEL, price="0.0200", quantity="1000")
-            assert [bought.order_id] == ids
-            assert len(world.exchange.orders) == 1
-            assert (bought.order.price, bought.order.quantity) == (20_000, 1000 * 10**9)
-            with trio.fail_after(60):
-                await session.cancel(bought)
-            assert world.exchange.orders[bought.order_id].cancel
+    async with changed(change) as world, world.o2.session(OWNER, FUEL) as session:
+        with trio.fail_after(60):
+            bought = await session.buy(FUEL, price="0.0200", quantity="1000")
+        assert [bought.order_id] == ids
+        assert len(world.exchange.orders) == 1
+        assert (bought.order.price, bought.order.quantity) == (20_000, 1000 * 10**9)
+        with trio.fail_after(60):
+            await session.cancel(bought)
+        assert world.exchange.orders[bought.order_id].cancel
 
 
 ANSWERS: dict[str, Callable[[Any], Any]] = {
@@ -110,12 +109,11 @@ async def test_a_success_in_another_spelling_is_a_success(autojump_clock: MockCl
     def change(asked: Asked, body: Any) -> Any:
         return ANSWERS[name](body) if asked.path == "/v1/session/actions" else body
 
-    async with changed(change) as world:
-        async with world.o2.session(OWNER, FUEL) as session:
-            with trio.fail_after(200):
-                bought = await session.buy(FUEL, price="0.0200", quantity="1000")
-            assert bought.order_id in world.exchange.orders
-            assert len(world.exchange.orders) == 1
+    async with changed(change) as world, world.o2.session(OWNER, FUEL) as session:
+        with trio.fail_after(200):
+            bought = await session.buy(FUEL, price="0.0200", quantity="1000")
+        assert bought.order_id in world.exchange.orders
+        assert len(world.exchange.orders) == 1
 
 
 REFUSALS: dict[str, tuple[int, Any]] = {

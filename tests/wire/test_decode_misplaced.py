@@ -1,0 +1,64 @@
+"""Messages that do not name their action, or name it oddly: data in them is never taken for nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from o2trio import DecodeError
+from o2trio.wire import FrameKind, decode
+from tests.tolerance._cases import (
+    ACCOUNT,
+    GONE,
+    MARKET,
+    balances,
+    nonce,
+    order,
+    orders,
+    snapshot,
+    trade,
+    trades,
+    update,
+)
+
+WITHOUT_ACTION: dict[str, tuple[dict[str, Any], str]] = {
+    "change": (update({"action": GONE}), "subscribe_depth_update"),
+    "book": (snapshot({"action": GONE}), "subscribe_depth"),
+    "book under orders": (
+        {"market_id": MARKET, "orders": {"buys": [], "sells": [["1", "2"]]}},
+        "subscribe_depth",
+    ),
+    "orders": (orders(order()) | {"action": None}, "subscribe_orders"),
+    "one order": ({"orders": order()}, "subscribe_orders"),
+    "trades": (trades(trade()) | {"action": " "}, "subscribe_trades"),
+    "balances": (balances({}) | {"action": 7}, "subscribe_balances"),
+    "nonce": (nonce({"action": GONE}), "subscribe_nonce"),
+    "wrapped nonce": ({"data": nonce()}, "subscribe_nonce"),
+    "wrapped change": ({"type": "message", "payload": update()}, "subscribe_depth_update"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_ACTION)
+def test_data_without_an_action_is_refused_by_the_name_of_its_stream(name: str) -> None:
+    message, action = WITHOUT_ACTION[name]
+    with pytest.raises(DecodeError) as caught:
+        decode(json.dumps(message))
+    assert caught.value.action == action
+
+
+@pytest.mark.parametrize(
+    "message", [{"contract_id": ACCOUNT}, {"nonce": 5}, {"data": {"action": "rainbows"}}]
+)
+def test_what_holds_no_data_is_unknown(message: dict[str, Any]) -> None:
+    assert decode(json.dumps(message)).kind is FrameKind.UNKNOWN
+
+
+def test_an_action_may_stand_between_spaces() -> None:
+    assert decode(json.dumps(update({"action": " subscribe_depth_update "}))).kind is FrameKind.DEPTH_UPDATE
+
+
+@pytest.mark.parametrize(("text", "kind"), [('"PONG"', FrameKind.PONG), ('" ping "', FrameKind.PING)])
+def test_a_heartbeat_may_be_json_text(text: str, kind: FrameKind) -> None:
+    assert decode(text).kind is kind
