@@ -90,13 +90,8 @@ _ACTIONS: Mapping[str, str] = {
 }
 """Every spelling of an action, and how it is usually spelled."""
 
-_OWNERS = {
-    name: action
-    for action, route in _ROUTES.items()
-    if route.kind not in (FrameKind.NONCE, FrameKind.DEPTH_VIEW)
-    for name in route.names
-}
-"""The action that data under each name most likely belongs to."""
+_DATA_NAMES = frozenset(name for route in _ROUTES.values() for name in route.names)
+"""Names that data has at the top of a message."""
 
 
 def decode(data: str | bytes) -> Frame:
@@ -130,7 +125,7 @@ def decode_carefully(data: str | bytes) -> Frame:
     try:
         return _interpret(message, data)
     except DecodeError as error:
-        error.action = error.action or _known_action(message)
+        error.action = _known_action(message)
         error.market_id = market_of(message)
         raise
 
@@ -237,25 +232,13 @@ def _with_entries(
 # -- no data -----------------------------------------------------------------------------------------
 
 
-def _refuse_data(message: dict[str, object], data: str) -> None:
-    """Refuse a message of no known action that holds data all the same, or another message that does."""
-    for name, owner in _OWNERS.items():
-        value = message.get(name)
-        if isinstance(value, (dict, list)) and value:
-            # A book may lie under the name of orders.
-            is_book = name == "orders" and is_object(value) and "order_id" not in value
-            raise _misplaced(name, "subscribe_depth" if is_book else owner, data)
+def _holds_data(message: dict[str, object]) -> bool:
+    """Whether a message without an action holds data, as it is or inside another object."""
+    if any(isinstance(message.get(name), (dict, list)) for name in _DATA_NAMES):
+        return True
     if {"contract_id", "nonce"} <= message.keys():
-        raise _misplaced("nonce", "subscribe_nonce", data)
-    for name, value in message.items():
-        if is_object(value) and (inner := _known_action(value)) in _ROUTES:
-            raise _misplaced(f"a message in {name:.40}", inner or "", data)
-
-
-def _misplaced(what: str, action: str, data: str) -> DecodeError:
-    error = fail(f"{what} under an unknown action", data, "$.action")
-    error.action = action
-    return error
+        return True
+    return any(is_object(value) and _known_action(value) in _ROUTES for value in message.values())
 
 
 def _without_data(route: _Route | None, action: str, message: dict[str, object], data: str) -> Frame:
@@ -267,10 +250,10 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
             raise fail("missing", data, f"$.{route.names[0]}")
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
-        # What has an action that nobody asked for is not for us; without an action it may be for anybody.
+        # What has an action that nobody asked for is not for us; data without one may be for anybody.
         own = message.get("action")
-        if not (isinstance(own, str) and own.strip()):
-            _refuse_data(message, data)
+        if not (isinstance(own, str) and own.strip()) and _holds_data(message):
+            raise fail("data without an action", data, "$.action")
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True

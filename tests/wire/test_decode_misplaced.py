@@ -23,29 +23,24 @@ from tests.tolerance._cases import (
     update,
 )
 
-WITHOUT_ACTION: dict[str, tuple[dict[str, Any], str]] = {
-    "change": (update({"action": GONE}), "subscribe_depth_update"),
-    "book": (snapshot({"action": GONE}), "subscribe_depth"),
-    "book under orders": (
-        {"market_id": MARKET, "orders": {"buys": [], "sells": [["1", "2"]]}},
-        "subscribe_depth",
-    ),
-    "orders": (orders(order()) | {"action": None}, "subscribe_orders"),
-    "one order": ({"orders": order()}, "subscribe_orders"),
-    "trades": (trades(trade()) | {"action": " "}, "subscribe_trades"),
-    "balances": (balances({}) | {"action": 7}, "subscribe_balances"),
-    "nonce": (nonce({"action": GONE}), "subscribe_nonce"),
-    "wrapped nonce": ({"data": nonce()}, "subscribe_nonce"),
-    "wrapped change": ({"type": "message", "payload": update()}, "subscribe_depth_update"),
+WITHOUT_ACTION: dict[str, dict[str, Any]] = {
+    "change": update({"action": GONE}),
+    "book": snapshot({"action": GONE}),
+    "book under orders": {"market_id": MARKET, "orders": {"buys": [], "sells": [["1", "2"]]}},
+    "orders": orders(order()) | {"action": None},
+    "one order": {"orders": order()},
+    "trades": trades(trade()) | {"action": " "},
+    "balances": balances({}) | {"action": 7},
+    "nonce": nonce({"action": GONE}),
+    "wrapped nonce": {"data": nonce()},
+    "wrapped change": {"type": "message", "payload": update()},
 }
 
 
 @pytest.mark.parametrize("name", WITHOUT_ACTION)
-def test_data_without_an_action_is_refused_by_the_name_of_its_stream(name: str) -> None:
-    message, action = WITHOUT_ACTION[name]
-    with pytest.raises(DecodeError) as caught:
-        decode(json.dumps(message))
-    assert caught.value.action == action
+def test_data_without_an_action_is_refused(name: str) -> None:
+    with pytest.raises(DecodeError, match="data without an action"):
+        decode(json.dumps(WITHOUT_ACTION[name]))
 
 
 @pytest.mark.parametrize(
