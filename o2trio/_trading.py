@@ -20,7 +20,7 @@ from .models import AccountState, Amount, Asset, Identity, Market, RegisteredSes
 from .trading import AccountSetup, FuelWallet, Receipt, Session, Signer, SignerKind, Withdrawal
 from .trading._desk import Desk
 from .trading._lifecycle import setup_account, upgrade_account, withdraw
-from .trading._opening import Opening, check_registered, markets_of
+from .trading._opening import Opening, check_registered, check_spot, markets_of
 from .trading._running import open_session
 from .trading._tracks import check_lane
 
@@ -169,7 +169,7 @@ class Trading(Streaming):
                 owner=owner.address,
                 owner_signer=owner,
                 key=key,
-                markets=tuple(dict.fromkeys(listed.find(name) for name in names)),
+                markets=tuple(dict.fromkeys(check_spot(listed.find(name)) for name in names)),
                 listed=listed,
                 life=life,
                 lane=lane,
@@ -288,7 +288,7 @@ def _market_list(markets: MarketNames) -> list[str]:
         raise InvalidRequest("a session needs at least one market")
     for market in several:
         check_market(market)
-    return [market.market_id if isinstance(market, Market) else market for market in several]
+    return [check_spot(market).market_id if isinstance(market, Market) else market for market in several]
 
 
 def _life(expiry: timedelta | datetime, now: float) -> float:

@@ -57,7 +57,8 @@ class OnChainRevert(ApiError):
 
     Attributes:
       enum: the contract's error enumeration, for example ``OrderCreationError``, or None if unknown.
-      variant: its variant, for example ``OrderPartiallyFilled``, or None if unknown.
+      variant: its variant, for example ``OrderPartiallyFilled``, or None if unknown. One that is newer than
+        this library keeps its name, for example ``QuantityMustBeParentOrder``; its `enum` is None.
       revert_code: the code the transaction reverted with, or None.
       signal: the name of that code (``FAILED_REQUIRE``, ``REVERT_WITH_LOG``, ...), or None.
       panic: the reason of a panic of the virtual machine, for example ``NotEnoughBalance``, or None.

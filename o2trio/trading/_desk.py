@@ -17,7 +17,7 @@ import trio
 from .._errors import ApiError, DecodeError, InvalidRequest, RequestFailed
 from .._network import Options
 from .._trading_errors import OnChainRevert, OutcomeUnknown
-from ..models import Id, Identity, Order, Rows
+from ..models import Id, Identity, Order
 from ..rest import RestClient
 from ..rest._writes import AnswerLost
 from . import _refusals as refusals
@@ -332,7 +332,7 @@ class Desk:
             )
             keys.accepted(key, request, track)
             orders = self.ledger.claim_named(submission, answer.orders)
-            return Ran(submission, answer.tx_id, orders, answer.orders, _unread_ids(answer.orders))
+            return Ran(submission, answer.tx_id, orders, answer.orders, answer.order_ids)
 
         key = keys.first(request, track)
         try:
@@ -400,12 +400,6 @@ class Desk:
             raise DecodeError(f"the nonce of account {self.account} cannot be read", path="$", frame="")
         # An account that is too new to be listed has not used any.
         return 0 if state is None or state.nonce is None else state.nonce
-
-
-def _unread_ids(orders: tuple[Order, ...]) -> tuple[Id, ...]:
-    """Return the ids of those orders of an answer that could not be read otherwise."""
-    unread = orders.not_understood if isinstance(orders, Rows) else ()
-    return tuple(Id(entry.ids["order_id"]) for entry in unread if "order_id" in entry.ids)
 
 
 def _overlap(one: Submission, other: Submission) -> bool:

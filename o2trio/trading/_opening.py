@@ -27,7 +27,7 @@ from ._drafts import chain_id_of, session_draft
 from ._signers import Signer
 from ._submission import Verdict
 
-__all__ = ["Opening", "check_registered", "markets_of"]
+__all__ = ["Opening", "check_registered", "check_spot", "markets_of"]
 
 _LONGEST_EXPIRY = 20
 """Digits of an expiry that are looked at."""
@@ -152,6 +152,20 @@ def _ids(values: Iterable[object]) -> tuple[Id, ...]:
     return tuple(found)
 
 
+def check_spot(market: Market) -> Market:
+    """Return a market that a session can trade.
+
+    Raises:
+      InvalidRequest: it is one of the Turbo venue, which shares its id with a spot market.
+    """
+    if market.turbo:
+        raise InvalidRequest(
+            f"trading the Turbo venue is not supported: {market.pair} {market.market_id} is a market of it;"
+            " name the pair, or pass the spot market"
+        )
+    return market
+
+
 def markets_of(
     session: RegisteredSession, listed: Markets, names: Sequence[str] | None = None
 ) -> tuple[Market, ...]:
@@ -163,8 +177,9 @@ def markets_of(
     """
     may = session.contract_ids
     if not may and names is not None:
-        return tuple(dict.fromkeys(listed.find(name) for name in names))
-    markets = tuple(market for market in listed if not may or market.contract_id in may)
+        return tuple(dict.fromkeys(check_spot(listed.find(name)) for name in names))
+    spot = (market for market in listed if not market.turbo)
+    markets = tuple(market for market in spot if not may or market.contract_id in may)
     if not markets:
         raise InvalidRequest("the exchange lists none of the markets that this session may trade")
     return markets

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ENUMS", "REQUIRE_TEXTS", "SIGNALS", "UNLOGGED"]
+__all__ = ["ENUMS", "EVENTS", "REQUIRE_TEXTS", "SIGNALS", "UNLOGGED"]
 
 ENUMS: Mapping[int, tuple[str, tuple[str, ...]]] = {
     0xBB96F2BF9D366659: ("BlacklistError", ("TraderAlreadyBlacklisted", "TraderNotBlacklisted")),
@@ -95,6 +95,19 @@ SIGNALS: Mapping[int, str] = {
     123: "MISMATCHED_SELECTOR",
 }
 """What a revert code says about the kind of failure."""
+
+EVENTS: frozenset[str] = frozenset(
+    {
+        "OrderBookRegistered",
+        "OwnershipSet",
+        "OwnershipTransferred",
+        "ProxyOwnerSet",
+        "ProxyTargetSet",
+        "TradeAccountReferer",
+        "TradeAccountRegistered",
+    }
+)
+"""Events that contracts log and whose names do not end in ``Event``."""
 
 REQUIRE_TEXTS: tuple[str, ...] = ("No upgrade available",)
 """Texts that contracts log instead of an enumeration."""

@@ -14,7 +14,7 @@ from typing import cast
 
 import attrs
 
-from ._revert_table import ENUMS, REQUIRE_TEXTS, SIGNALS, UNLOGGED
+from ._revert_table import ENUMS, EVENTS, REQUIRE_TEXTS, SIGNALS, UNLOGGED
 
 __all__ = ["Revert", "decode_revert"]
 
@@ -29,6 +29,7 @@ _WORD = 16
 # Quotes come escaped as often as the text was wrapped.
 _QUOTE = r'\\{0,8}"'
 _OK = re.compile(rf'\bOk\({_QUOTE}([^"\\]{{1,100}}){_QUOTE}\)')
+_VARIANT = re.compile(r"[A-Z][A-Za-z0-9]{2,99}")
 _REVERTED = re.compile(r"\bRevert\(([0-9]{1,20})\)")
 _REVERT = re.compile(r"\bRevert\s{0,8}\{([^{}]{0,2000})")
 _LOG = re.compile(r"\bLogData\s{0,8}\{([^{}]{0,2000})")
@@ -61,7 +62,8 @@ class Revert:
     """Why a transaction failed; what is not known is None.
 
     Attributes:
-      enum: the contract's error enumeration; None also where two have the variant and nothing decides.
+      enum: the contract's error enumeration; None also where two have the variant and nothing decides, and
+        where the variant is newer than this library.
       variant: its variant.
       revert_code: the code that the transaction reverted with.
       signal: the name of that code.
@@ -105,10 +107,11 @@ def decode_revert(reason: object, receipts: object) -> Revert:
     text = _shortened(reason)
     found = _Receipts.of(receipts)
     typed = _typed_in(text) or found.typed
-    enum, variant = _named_in(text, typed) or typed or (None, None)
     code = _code_in(text)
     if code is None:
         code = found.code
+    unknown = None if code is None else _unknown_in(text)
+    enum, variant = _named_in(text, typed) or typed or (None, unknown)
     return Revert(
         enum=enum,
         variant=variant,
@@ -148,6 +151,16 @@ def _named_in(text: str, typed: Typed | None) -> tuple[str | None, str] | None:
     if len(enums) == 1:
         return enums[0], variant
     return (typed[0] if typed is not None and typed[1] == variant else None), variant
+
+
+def _unknown_in(text: str) -> str | None:
+    """Return the last logged name that could be a variant of an enumeration which is not in the table.
+
+    What was logged before a transaction failed may also be an event or words, so this counts only where
+    nothing better is known, and proves nothing.
+    """
+    names = (name for name in _OK.findall(text) if _VARIANT.fullmatch(name) and name not in EVENTS)
+    return next(reversed([name for name in names if not name.endswith("Event")]), None)
 
 
 def _typed_in(text: str) -> Typed | None:

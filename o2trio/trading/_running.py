@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 
 import trio
 
-from .._errors import O2Error
+from .._errors import DecodeError, O2Error
 from .._nursery import BareNursery
 from .._trading_errors import SessionOver, SignerFailed
 from ..models import Identity, Market, Order
@@ -117,10 +117,16 @@ def _open_orders(opening: Opening) -> Callable[[], Awaitable[Iterable[Order]]]:
     rest, account = opening.desk.rest, Identity.contract(opening.desk.account)
 
     async def read() -> list[Order]:
-        return [
-            order
-            for market in opening.markets
-            async for order in rest.iter_orders(market, account, only_open=True)
-        ]
+        found: list[Order] = []
+        for market in opening.markets:
+            pages = rest.iter_orders(market, account, only_open=True)
+            found += [order async for order in pages]
+            for row in pages.not_understood:
+                # What a list does not show may be readable alone; if not, the orders are not known.
+                order_id = row.ids.get("order_id")
+                if order_id is None:
+                    raise DecodeError(f"an open order cannot be read: {row.problem}", path="$", frame="")
+                found.append(await rest.order(market, order_id))
+        return found
 
     return read

@@ -22,7 +22,7 @@ from ..rest._client import placed
 from . import _refusals as refusals
 from ._actions import MAX_ACTIONS, Action, SettleBalance
 from ._drafts import actions_draft
-from ._opening import Opening
+from ._opening import Opening, check_spot
 from ._orders import SessionOrder
 from ._requests import (
     Cancel,
@@ -437,7 +437,8 @@ class Session:
 
     def _find(self, market: str | Market) -> Market:
         check_market(market)
-        found = self._opening.listed.find(market.market_id if isinstance(market, Market) else market)
+        name = check_spot(market).market_id if isinstance(market, Market) else market
+        found = self._opening.listed.find(name)
         if found not in self.markets:
             pairs = ", ".join(each.pair for each in self.markets)
             raise InvalidRequest(f"the session may not trade {found.pair}; it was opened for {pairs}")

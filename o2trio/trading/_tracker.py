@@ -40,7 +40,7 @@ class OrderTrackerStatistics:
       closed: closed orders that it remembers.
       absorbed: states it was told.
       redundant: those among them that told nothing new.
-      gaps: gaps of the stream.
+      gaps: gaps of the stream, and its updates with an entry that was not understood.
       failures: readings over REST after a gap that failed.
     """
 
@@ -134,8 +134,9 @@ class OrderTracker:
     def is_stale(self) -> bool:
         """Whether the orders are not known to be the present ones.
 
-        So it is before the stream's first snapshot, from a gap until REST has told what was missed, and once
-        the stream is over. Not while the stream mends a break by itself.
+        So it is before the stream's first snapshot, from a gap until REST has shown what was missed, and once
+        the stream is over. An entry of the stream that was not understood counts as a gap, since it may be
+        about an order of the account. Not while the stream repairs a break on its own.
         """
         return self._ended or not self._begun or self._mended < self._gaps
 
@@ -253,14 +254,21 @@ class OrderTracker:
     # -- inside ---------------------------------------------------------------------------------
 
     def _take(self, update: OrderUpdate) -> None:
-        told = {self.absorb(order).order_id for order in update.orders}
-        # A snapshot tells the open orders: one that was placed and closed before it is not among them.
-        if update.origin is Origin.GAP or (update.origin is Origin.SNAPSHOT and self._open.keys() - told):
+        named = {self.absorb(order).order_id for order in update.orders}
+        # A snapshot names the open orders: one that was placed and closed before it is not among them.
+        is_missing = update.origin is Origin.SNAPSHOT and self._open.keys() - named
+        if update.origin is Origin.GAP or is_missing or self._leaves_doubt(update):
             self._gaps += 1
             self._gap.set()
         if update.origin is not Origin.LIVE:
             self._begun = True
             self._tell()
+
+    def _leaves_doubt(self, update: OrderUpdate) -> bool:
+        """Whether an entry that was not understood may say something new: any but that of a closed order."""
+        ids = (entry.ids.get("order_id") for entry in update.not_understood)
+        known = (None if order_id is None else self._all.get(Id(order_id)) for order_id in ids)
+        return any(order is None or order.is_open for order in known)
 
     async def _mend(self) -> None:
         """Read over REST after each gap until nothing is missing."""

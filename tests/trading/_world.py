@@ -174,7 +174,8 @@ def answering(
 
     async def submit(*args: Any, **kwargs: Any) -> Any:
         answer = await send(*args, **kwargs)
-        return attrs.evolve(answer, orders=Rows(change(answer.orders)))
+        orders = change(answer.orders)
+        return attrs.evolve(answer, orders=orders if isinstance(orders, Rows) else Rows(orders))
 
     monkeypatch.setattr(world.desk.rest, "submit", submit)
 

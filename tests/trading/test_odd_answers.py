@@ -289,3 +289,29 @@ async def test_a_type_that_cannot_be_read_is_no_reason_to_lose_an_order(
         before = len(world.statuses("/v1/orders"))
         check_same(world, [await bid(session)])
         assert len(world.statuses("/v1/orders")) == before, "the answer says enough"
+
+
+async def test_a_session_reads_an_order_that_a_list_does_not_show(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trading() as (world, session):
+        order = await bid(session)
+        await trio.sleep(5)
+        world.sim.set_latency(20)
+        hidden = world.sim.place(world.account, FUEL, "buy", price="0.0199", quantity="1000")
+        fetch = world.desk.rest.orders
+
+        async def orders(*args: Any, **how: Any) -> Rows[Order]:
+            found = await fetch(*args, **how)
+            return Rows(
+                [each for each in found if each.order_id == order.order_id],
+                [
+                    NotUnderstood(index=0, problem="odd", raw={}, ids={"order_id": each.order_id})
+                    for each in found
+                    if each.order_id != order.order_id
+                ],
+            )
+
+        monkeypatch.setattr(world.desk.rest, "orders", orders)
+        await session.orders.refresh()
+        assert hidden.order_id in session.orders

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o2trio.trading._revert_table import ENUMS, REQUIRE_TEXTS, SIGNALS, UNLOGGED
+from o2trio.trading._revert_table import ENUMS, EVENTS, REQUIRE_TEXTS, SIGNALS, UNLOGGED
 from o2trio.trading._reverts import Revert, decode_revert
 
 DATA = json.loads((Path(__file__).parent.parent / "data" / "revert_errors.json").read_text())
@@ -56,6 +56,8 @@ def test_the_table_is_the_data() -> None:
     assert signals == SIGNALS
     assert list(REQUIRE_TEXTS) == DATA["require_strings"]
     assert len(ENUMS) == 17
+    events = {name.rpartition("::")[2] for name in DATA["event_structs"].values()}
+    assert {name for name in events if not name.endswith("Event")} == EVENTS
 
 
 def test_no_name_of_an_event_is_taken_for_an_error() -> None:
@@ -113,6 +115,45 @@ def test_a_variant_in_structured_receipts(log_id: int, enum: str, index: int, va
 def test_a_variant_newer_than_the_interfaces(variant: str) -> None:
     found = decode_revert(reason(oks=f'Ok("{variant}")'), None)
     assert (found.enum, found.variant) == ("ExtendedNonceError", variant)
+
+
+@pytest.mark.parametrize("quote", ['"', '\\"'])
+@pytest.mark.parametrize("variant", ["QuantityMustBeParentOrder", "SomethingElse2"])
+def test_a_variant_of_an_enumeration_that_is_not_in_the_table(variant: str, quote: str) -> None:
+    """The trigger enumerations are not published: their variants keep their names at least."""
+    names = (
+        "IncrementNonceEvent { nonce: 8 }",
+        "SessionContractCallEvent",
+        variant,
+        "TriggerCreatedEvent",
+        "ok",
+    )
+    oks = ", ".join(f"Ok({quote}{name}{quote})" for name in names)
+    found = decode_revert(reason(oks=oks, receipts=f"{log_data(7, '00' * 8)}, {revert()}"), None)
+    assert (found.enum, found.variant, found.revert_code) == (None, variant, LOGGED)
+    assert str(found) == variant
+    # A variant that is known counts for more, wherever it stands, and so does one in the receipts.
+    known = decode_revert(reason(oks=f"{oks}, Ok({quote}PricePrecision{quote}), {oks}"), None)
+    assert str(known) == "OrderCreationError.PricePrecision"
+    log_id, enum, index, logged = VARIANTS[0]
+    receipts = f"{log_data(log_id, f'{index:016x}')}, {revert()}"
+    assert str(decode_revert(reason(oks=oks, receipts=receipts), None)) == f"{enum}.{logged}"
+
+
+@pytest.mark.parametrize(
+    "text", ['Ok("QuantityMustBeParentOrder")', 'results: [Ok("QuantityMustBeParentOrder")] and error: no']
+)
+def test_an_unknown_name_alone_proves_nothing(text: str) -> None:
+    found = decode_revert(text, None)
+    assert found.variant is None
+    assert not found.is_evident
+
+
+@pytest.mark.parametrize(
+    "name", ["ok", "No such thing", "AnyEvent", "A", "lower", "Under_score", "Größe", "X" * 101]
+)
+def test_what_does_not_look_like_a_variant(name: str) -> None:
+    assert decode_revert(reason(oks=f'Ok("{name}")'), None).variant is None
 
 
 # -- the order of attempts -------------------------------------------------------------------------

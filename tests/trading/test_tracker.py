@@ -14,6 +14,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from o2trio import (
+    DecodeError,
     InvalidRequest,
     O2ConnectionLost,
     Options,
@@ -22,7 +23,18 @@ from o2trio import (
     UnknownMarket,
 )
 from o2trio._api_errors import OrderNotFound, RateLimitExceeded
-from o2trio.models import Asset, Id, Market, Markets, Order, OrderType, OrderUpdate, Origin, Side
+from o2trio.models import (
+    Asset,
+    Id,
+    Market,
+    Markets,
+    NotUnderstood,
+    Order,
+    OrderType,
+    OrderUpdate,
+    Origin,
+    Side,
+)
 from o2trio.trading import _tracker
 from o2trio.trading._tracker import OrderTracker
 from tests.promises._support import cancelled_at
@@ -525,3 +537,69 @@ async def test_a_cancelled_refresh_keeps_what_was_read() -> None:
         assert known in (read, read - 1)
         await tracker.refresh()
         assert not len(tracker)
+
+
+# -- entries that were not understood --------------------------------------------------------------
+
+
+def odd(order: int | None) -> NotUnderstood:
+    ids = {} if order is None else {"order_id": str(number(order))}
+    return NotUnderstood(index=0, problem="missing at $.price", raw={}, ids=ids)
+
+
+@pytest.mark.parametrize("origin", [Origin.LIVE, Origin.BACKFILL])
+async def test_an_entry_that_was_not_understood_is_read_over_rest(
+    autojump_clock: MockClock, origin: Origin
+) -> None:
+    """It was ignored: a cancelled order stayed open in the session for as long as nothing else came."""
+    world = World()
+    async with world.running(state(1), state(2)) as tracker:
+        first, second = tracker.open()
+        world.rest = {number(1): state(1, 30, close=True), number(2): state(2)}
+        world.send.send_nowait(OrderUpdate(not_understood=(odd(1),), origin=origin))
+        await settle()
+        assert tracker.is_stale
+        assert first.is_open, "nothing is made up"
+        await first.closed()
+        assert first.order.quantity_fill == 30
+        await trio.sleep(5)
+        assert list(tracker) == [second]
+        assert not tracker.is_stale
+        assert tracker.statistics().gaps == 1
+
+
+@pytest.mark.parametrize("order", [None, 3], ids=["without an id", "an order that nobody knows"])
+async def test_an_entry_that_may_be_a_new_order(autojump_clock: MockClock, order: int | None) -> None:
+    world = World()
+    async with world.running(state(1)) as tracker:
+        world.rest = {number(1): state(1), number(3): state(3)}
+        world.send.send_nowait(OrderUpdate(orders=(state(1, 5),), not_understood=(odd(order),)))
+        await settle()
+        assert tracker.open()[0].order.quantity_fill == 5, "its neighbors count at once"
+        assert tracker.is_stale
+        await trio.sleep(5)
+        assert {each.order_id for each in tracker} == {number(1), number(3)}
+        assert not tracker.is_stale
+
+
+async def test_an_entry_about_a_closed_order_says_nothing_new(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running(state(1), state(2, 100, close=True)) as tracker:
+        world.send.send_nowait(OrderUpdate(not_understood=(odd(2),)))
+        await trio.sleep(10)
+        assert not tracker.is_stale
+        assert not world.reads
+
+
+async def test_while_rest_cannot_read_it_either_the_orders_are_stale(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running(state(1)) as tracker:
+        world.failures = [DecodeError("odd", path="$", frame="{}") for _ in range(3)]
+        world.send.send_nowait(OrderUpdate(not_understood=(odd(1),)))
+        await trio.sleep(4)
+        assert tracker.is_stale
+        world.rest = {number(1): state(1, 100, close=True)}
+        await trio.sleep(60)
+        assert not tracker.is_stale
+        assert not list(tracker)
+        assert tracker.statistics().failures == 3
