@@ -21,7 +21,7 @@ from typing import NoReturn
 from .._errors import BookInconsistent, InvalidRequest
 from ..models import DepthChanges, DepthUpdate, Level, Origin, Side
 
-__all__ = ["DepthBook", "ReadOnlyBook", "tidy"]
+__all__ = ["DepthBook", "ReadOnlyBook"]
 
 _SPARE = 64
 """Empty levels that a side may keep, beside as many as it had others when it was last swept."""
@@ -226,11 +226,15 @@ class DepthBook(ReadOnlyBook):
 
     Works without a connection too, so a recorded stream can be replayed into it. What can be asked of it
     is described at :class:`ReadOnlyBook`.
+
+    Attributes:
+      tidied: whether the last snapshot had an empty level, or named a price more than once.
     """
 
-    __slots__ = ()
+    __slots__ = ("tidied",)
 
     def __init__(self) -> None:
+        self.tidied = False
         self._bids = _BookSide(1)
         self._asks = _BookSide(-1)
 
@@ -263,10 +267,15 @@ class DepthBook(ReadOnlyBook):
 
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
+        tidied = False
         for levels in (changes.bids, changes.asks):
             sizes: dict[int, int] = {level.price: level.quantity for level in levels if level.quantity > 0}
-            sides.append(sizes if len(sizes) == len(levels) else _sizes(levels))
+            if len(sizes) != len(levels):
+                sizes = _sizes(levels)
+                tidied = True
+            sides.append(sizes)
         bids, asks = sides
+        self.tidied = tidied
         self._bids.load(bids, sorted(bids))
         self._asks.load(asks, sorted(map(neg, asks)))
 
@@ -303,15 +312,7 @@ def _sizes(levels: tuple[Level, ...]) -> dict[int, int]:
     for level in levels:
         if level.quantity < 0:
             raise BookInconsistent(f"a snapshot has the size {level.quantity} at price {level.price}")
-    return {level.price: level.quantity for level in tidy(levels)}
-
-
-def tidy(levels: tuple[Level, ...]) -> tuple[Level, ...]:
-    """Return one side of a snapshot without empty levels, each price once with the sum of its sizes."""
-    sizes = {level.price: level.quantity for level in levels}
-    if len(sizes) == len(levels) and 0 not in sizes.values():
-        return levels
-    return tuple(level for level in _summed(levels) if level.quantity)
+    return {level.price: level.quantity for level in _summed(levels) if level.quantity}
 
 
 def _undoing(changes: tuple[Level, ...]) -> tuple[Level, ...]:

@@ -15,10 +15,10 @@ import trio
 
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
 from .._network import Options
-from ..models import DepthChanges, DepthUpdate, Gap, NotUnderstood, Origin, Trade, TradeUpdate
+from ..models import DepthUpdate, Gap, NotUnderstood, Origin, Trade, TradeUpdate
 from ..wire import AnyUpdate, Kind, OddField
 from ._audience import Audience
-from ._book import DepthBook, tidy
+from ._book import DepthBook
 from ._events import TopicBroken, TopicRestored, TopicStale
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, Event, State
 from ._mailbox import Mailbox, conflate
@@ -53,6 +53,8 @@ def _always(_update: AnyUpdate) -> bool:
 
 _Recovered: TypeAlias = tuple[list[AnyUpdate], Mapping[Hashable, int | None], str]
 """What a repair found: the state, the parts that were read, and why something is missing."""
+
+_SNAPSHOT = Origin.SNAPSHOT
 
 _set = object.__setattr__
 """Sets what is frozen, in an update that was made a moment ago and that nobody else holds yet."""
@@ -446,12 +448,6 @@ class Topic:
         self.port.unsubscribe(self)
 
     def _load(self, update: AnyUpdate | None, reason: str) -> None:
-        assert isinstance(update, DepthUpdate)
-        bids, asks = tidy(update.changes.bids), tidy(update.changes.asks)
-        if (bids, asks) != (update.changes.bids, update.changes.asks):
-            # Consumers are given the levels that the book has, so that theirs is the same.
-            _set(update, "changes", DepthChanges(bids, asks))
-            self._host.oddities.note_fields([_UNTIDY])
         if self._deliver(update, reason):
             self._was_live = True
             self.audience.open()
@@ -460,11 +456,17 @@ class Topic:
     def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
         """Take in and hand out a message; return False if it broke the book."""
         assert update is not None
-        if not self._take_in(update):
+        if not (self._take_in(update) if update.not_understood else self._admit(update)):
             return False
+        book = self._book
+        if book is not None and book.tidied and update.origin is _SNAPSHOT:
+            # Consumers are given the levels that the book has, so that theirs is the same.
+            _set(update, "changes", book.changes())
+            self._host.oddities.note_fields([_UNTIDY])
         self.run.append(update)
         self.hand_out()
-        self._look_up()
+        if self._unread:
+            self._look_up()
         return True
 
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:

@@ -255,6 +255,26 @@ def test_a_state_says_what_is_unclear_instead_of_what_is_out_of_date() -> None:
     assert list(memory.unclear) == [order_id(3), order_id(4)]
 
 
+def test_rows_that_a_read_could_not_understand_are_told_once() -> None:
+    world = World()
+    (box,) = world.live(ORDERS)
+    odd, nameless = odd_order(5, plain=6), only_odd(changed(orders(1), "orders", "odd"), "orders")
+    topic = world.topic(ORDERS)
+    for epoch, told in ((1, [order_id(5), None]), (2, [])):
+        world.down()
+        world.back()
+        topic.repaired(epoch, [backfill(odd), backfill(nameless)])
+        assert odd_ids(drain(box)) == told
+    assert topic.memory is not None
+    assert odd_ids(list(topic.memory.state(OrderUpdate()))) == [order_id(5), None]
+    world.down()
+    world.back()
+    world.receive(orders(5, filled=1))
+    topic.repaired(3, [backfill(odd)])
+    assert odd_ids(drain(box)) == [], "a live item has said more"
+    assert order_id(5) not in topic.memory.unclear
+
+
 def test_a_repair_brings_what_was_unclear_though_nothing_has_changed() -> None:
     world = World()
     (box,) = world.live(ORDERS)
@@ -359,7 +379,8 @@ def test_a_ledger_is_bounded_though_nothing_can_be_read() -> None:
     entries = [
         NotUnderstood(index=0, problem="odd", raw=n, ids={"trade_id": str(n)}) for n in range(LEDGER_SIZE + 9)
     ]
-    assert len(ledger.unseen(entries)) == LEDGER_SIZE + 9
+    nameless = NotUnderstood(index=0, problem="odd", raw=None)
+    assert len(ledger.unseen([nameless, *entries])) == LEDGER_SIZE + 10
     assert "8" not in ledger
     assert "9" in ledger
 

@@ -756,6 +756,21 @@ def test_errors_that_come_with_the_answer_to_the_heartbeat_refuse_nobody() -> No
     assert refused(world) == [str(NONCE)], "one error more than a heartbeat alone brings"
 
 
+def test_of_two_errors_before_one_answer_the_first_is_a_refusal() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    answer(world, PARSE_ERROR, "PONG")
+    world.mailbox(ORDERS)
+    world.pump()
+    world.port.heartbeat()
+    world.pump()
+    world.receive(error(1001, "invalid"), PARSE_ERROR)
+    assert refused(world) == [], "two heartbeats are out"
+    world.receive("PONG")
+    assert refused(world) == [str(ORDERS)]
+
+
 def test_an_error_that_no_heartbeat_alone_brings_is_a_refusal() -> None:
     world = World()
     boxes = [world.mailbox(key) for key in (TRADES, ORDERS)]
