@@ -12,6 +12,8 @@ from typing import Generic, Self, TypeVar
 
 import trio
 
+from .streams._subscription import forget_frames
+
 __all__ = ["DerivedStream"]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -64,6 +66,17 @@ class DerivedStream(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
                 await self._work()
                 self._check_open()
             return self._ready.popleft()
+
+    async def __anext__(self) -> T_co:
+        """Do as :meth:`receive`, but end the loop where that raises ``trio.EndOfChannel``."""
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+        except BaseException as error:
+            forget_frames(error)
+            del self
+            raise
 
     def close(self) -> None:
         """Leave the stream at once. Tasks waiting in :meth:`receive` get ``trio.ClosedResourceError``."""

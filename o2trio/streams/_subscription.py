@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from traceback import clear_frames
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -13,7 +14,7 @@ from .._errors import InvalidRequest, StreamGap
 from ..models import Origin, Update
 from ._mailbox import Mailbox
 
-__all__ = ["Subscription", "SubscriptionStatistics"]
+__all__ = ["Subscription", "SubscriptionStatistics", "forget_frames"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -48,7 +49,9 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
 
     Use it in any of three ways: ``async with subscription as items: async for item in items``; or
     ``async for item in subscription`` alone, which subscribes with the first item and releases the
-    subscription when the loop is left and the object collected; or hand it to a task.
+    subscription when the loop is left and the object collected; or hand it to a task. On CPython an object
+    that nobody else refers to is collected at once, also after a cancellation; elsewhere it may take until
+    the garbage collector runs. The client releases it at the latest when it is closed.
 
     Two tasks receiving from one subscription share its items, as with Trio's channels. For a copy of
     all items call ``stream_*`` again: it costs no second server subscription.
@@ -116,24 +119,29 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
     async def __anext__(self) -> T_co:
         """Do as :meth:`receive`, but end the loop where that raises ``trio.EndOfChannel``."""
         # This is the direct way, and receive() the detour, because items mostly come in loops.
-        if not self._started:
-            await self._start()
-        mailbox = self._mailbox
-        self._turn += 1
-        if self._turn < _TURN:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        else:
-            self._turn = 0
-            await trio.lowlevel.checkpoint()
-        while not mailbox.ready:
-            self._turn = 0
-            if self._closed or mailbox.ended:
+        try:
+            if not self._started:
+                await self._start()
+            mailbox = self._mailbox
+            self._turn += 1
+            if self._turn < _TURN:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            else:
+                self._turn = 0
                 await trio.lowlevel.checkpoint()
-                if self._closed:
-                    raise trio.ClosedResourceError
-                raise mailbox.failure() if mailbox.failed else StopAsyncIteration
-            await mailbox.arrived.park()
-        return self._pop() if self._raise_gaps else mailbox.pop()
+            while not mailbox.ready:
+                self._turn = 0
+                if self._closed or mailbox.ended:
+                    await trio.lowlevel.checkpoint()
+                    if self._closed:
+                        raise trio.ClosedResourceError
+                    raise mailbox.failure() if mailbox.failed else StopAsyncIteration
+                await mailbox.arrived.park()
+            return self._pop() if self._raise_gaps else mailbox.pop()
+        except BaseException as error:
+            forget_frames(error)
+            del self
+            raise
 
     def receive_nowait(self) -> T_co:
         """Return the next item if there is one.
@@ -237,7 +245,11 @@ class _Batches(Generic[T_co]):
         return self
 
     async def __anext__(self) -> list[T_co]:
-        batch = [await self._subscription.__anext__()]
+        try:
+            batch = [await self._subscription.__anext__()]
+        except BaseException:
+            del self  # as in `Subscription.__anext__`
+            raise
         mailbox = self._mailbox
         # A gap that is to be raised begins the next batch, so that nothing of this one is lost.
         if not self._raise_gaps:
@@ -245,3 +257,15 @@ class _Batches(Generic[T_co]):
         while mailbox.ready and not mailbox.next_is_gap:
             batch.append(mailbox.pop())
         return batch
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the frames of a cancelled wait refer to.
+
+    A loop over a bare ``stream_*`` call holds the only reference to its subscription, which is released when
+    it is collected. A traceback refers to frames, and they to the subscription; how long a cancellation lives
+    depends on the version of Python, so its frames let go of it here. Other errors may have been raised
+    before, out of frames that still run, so theirs are left alone; each caller deletes its own `self`.
+    """
+    if isinstance(error, trio.Cancelled):
+        clear_frames(error.__traceback__)

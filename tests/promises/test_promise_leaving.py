@@ -179,3 +179,36 @@ async def test_a_loop_that_outlives_the_client_ends(autojump_clock: MockClock) -
     # The nursery ended by itself: the loop had its end. A late subscription says so at once.
     with pytest.raises(trio.ClosedResourceError):
         o2.stream_depth(FUEL)
+
+
+BARE: dict[str, Callable[[O2Client], Any]] = {
+    "depth": lambda o2: o2.stream_depth(FUEL),
+    "orders": lambda o2: o2.stream_orders(ACCOUNT),
+    "batches": lambda o2: o2.stream_depth(FUEL).batches(),
+    "bars": lambda o2: o2.stream_bars(FUEL, "1m"),
+    "ticker": lambda o2: o2.stream_ticker(FUEL),
+}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0])
+@pytest.mark.parametrize("kind", BARE)
+async def test_a_kept_error_of_a_bare_loop_does_not_keep_its_subscription(
+    autojump_clock: MockClock, kind: str, seconds: float
+) -> None:
+    """Seen here: since Python 3.12 a cancellation lives, with its traceback, until garbage is collected."""
+    kept: list[BaseException] = []
+    async with open_simulator(seed=51, rate=3) as sim, open_o2(sim.network) as o2, o2.stream_depth(ETH):
+        gc.disable()
+        try:
+            with trio.move_on_after(seconds):
+                try:
+                    async for _update in BARE[kind](o2):
+                        pass
+                except BaseException as error:
+                    kept.append(error)
+                    raise
+            await trio.sleep(0.1)
+        finally:
+            gc.enable()
+        assert isinstance(kept[0], trio.Cancelled)
+        assert subscribed(sim) == ["depth"]
