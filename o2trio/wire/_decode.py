@@ -139,7 +139,8 @@ def _word(text: str) -> Frame | None:
 def _known_action(message: dict[str, object]) -> str | None:
     """Return the action of a message as it is usually spelled."""
     action = action_of(message)
-    return action if action is None else _ACTIONS.get(action.strip().lower(), action)
+    word = "" if action is None else action.strip()
+    return _ACTIONS.get(word.lower(), action) if word else None
 
 
 def _interpret(message: dict[str, object], data: str) -> Frame:

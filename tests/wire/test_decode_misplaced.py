@@ -30,6 +30,7 @@ WITHOUT_ACTION: dict[str, dict[str, Any]] = {
     "orders": orders(order()) | {"action": None},
     "one order": {"orders": order()},
     "trades": trades(trade()) | {"action": " "},
+    "empty action": update({"action": ""}),
     "balances": balances({}) | {"action": 7},
     "nonce": nonce({"action": GONE}),
     "wrapped nonce": {"data": nonce()},
@@ -39,8 +40,10 @@ WITHOUT_ACTION: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", WITHOUT_ACTION)
 def test_data_without_an_action_is_refused(name: str) -> None:
-    with pytest.raises(DecodeError, match="data without an action"):
+    with pytest.raises(DecodeError, match="data without an action") as caught:
         decode(json.dumps(WITHOUT_ACTION[name]))
+    # So every stream is repaired that the message may have been for.
+    assert caught.value.action is None or "type" in WITHOUT_ACTION[name]
 
 
 @pytest.mark.parametrize(
