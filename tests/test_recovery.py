@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio import Options, OrderNotFound, RequestFailed
+from o2trio import InvalidRequest, Options, OrderNotFound, RequestFailed
 from o2trio.models import (
     AccountInfo,
     Balance,
@@ -125,7 +126,7 @@ class Rest:
 
 def broken(kind: Kind, count: int = 1, **options: Any) -> tuple[World, Topic, Any]:
     """Return a topic that is under repair for the first time."""
-    world = World(buffer_size=4, **options)
+    world = World(**{"buffer_size": 4, **options})
     key = (
         TRADES if kind is Kind.TRADES else TopicKey(kind, identities=tuple(map(account, range(1, count + 1))))
     )
@@ -407,6 +408,143 @@ async def test_a_beginning_that_comes_too_late_is_asked_for_again(autojump_clock
     topic.repaired(1, [], problem="it is not known")
     assert world.host.learning == [topic, topic], "the next break shall be healed"
     assert origins(drain(box)) == ["gap"]
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+async def test_trades_that_never_end_are_read_for_a_limited_time(autojump_clock: MockClock) -> None:
+    """Each page brings new trades, so there is progress; none meets the live one."""
+
+    class Endless(Rest):
+        async def trades(self, *_args: Any, **_options: Any) -> tuple[Trade, ...]:
+            await self._read()
+            await trio.sleep(1.0)
+            self.next += 50
+            return tuple(trade(number) for number in range(self.next, self.next + 50))
+
+        next = 1000
+
+    world, topic, box = broken(Kind.TRADES, buffer_size=1000)
+    world.receive(trades(9))
+    # The host of this world has a clock of its own.
+    world.host.now = trio.current_time  # type: ignore[method-assign]
+    await recovery(Endless(), repair_timeout=7.0, backfill_timeout=60.0).repair(topic, 1)
+    assert trio.current_time() == 2 + 60
+    told = drain(box)
+    assert origins(told[-2:]) == ["gap", "live"]
+    assert "more to read than time" in told[-2].gap.reason
+    assert len(told) > 50
+
+
+async def test_a_page_that_hangs_is_given_up(autojump_clock: MockClock) -> None:
+    class Hanging(Rest):
+        async def trades(self, *_args: Any, **_options: Any) -> tuple[Trade, ...]:
+            await trio.sleep_forever()
+            raise AssertionError
+
+    _, topic, box = broken(Kind.TRADES)
+    await recovery(Hanging(), repair_timeout=7.0).repair(topic, 1)
+    assert trio.current_time() == 2 + 7
+    (mark,) = drain(box)
+    assert mark.gap.reason == "test; no answer in time"
+
+
+async def test_a_wrong_question_is_not_repeated(autojump_clock: MockClock) -> None:
+    class Wrong(Rest):
+        async def trades(self, *_args: Any, **_options: Any) -> tuple[Trade, ...]:
+            await self._read()
+            raise InvalidRequest("not like that")
+
+        async def balance(self, identity: Identity, asset: Id) -> Balance:
+            if asset == SECOND:
+                await self._read()
+                raise InvalidRequest("not this one")
+            return await super().balance(identity, asset)
+
+    _, topic, box = broken(Kind.TRADES)
+    rest = Wrong()
+    await recovery(rest).repair(topic, 1)
+    assert rest.calls == 1
+    assert "not like that" in drain(box)[0].gap.reason
+    world, topic, box = broken(Kind.BALANCES)
+    rest.amounts = {(account(1), ASSET): 9}
+    await repair(world, rest, topic)
+    mark, read = drain(box)
+    # What cannot be read costs itself only.
+    assert mark.gap.reason == f"test; {SECOND} of {account(1)}: not this one"
+    assert read.balance[0].total_unlocked == 9
+
+
+async def test_at_most_so_many_reads_of_one_client_are_under_way(autojump_clock: MockClock) -> None:
+    class Busy(Rest):
+        most = now = 0
+
+        async def _read(self) -> None:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await trio.sleep(1.0)
+            self.now -= 1
+
+    one, other = broken(Kind.BALANCES, 10), broken(Kind.NONCE, 10)
+    rest = Busy()
+    reader = recovery(rest, repair_concurrency=4)
+    with trio.move_on_after(15):
+        async with trio.open_nursery() as nursery:
+            for _, topic, _ in (one, other):
+                nursery.start_soon(reader.repair, topic, 1)
+    assert rest.most == 4
+
+
+async def test_an_error_of_ours_comes_out_as_it_is(autojump_clock: MockClock) -> None:
+    class Broken(Rest):
+        async def account(self, trade_account_id: Id) -> AccountInfo | None:
+            await self._read()
+            raise ZeroDivisionError
+
+    _, topic, _ = broken(Kind.NONCE, 10)
+    with pytest.raises(ZeroDivisionError):
+        await recovery(Broken()).repair(topic, 1)
+
+
+async def test_rows_of_trades_that_were_not_understood_are_handed_on_once(autojump_clock: MockClock) -> None:
+    row = NotUnderstood(index=1, problem="missing at $.price", raw={"trade_id": "x"}, ids={"trade_id": "x"})
+
+    class Odd(Rest):
+        async def trades(self, *args: Any, **options: Any) -> tuple[Trade, ...]:
+            return Rows(await super().trades(*args, **options), [row])
+
+    world, topic, box = broken(Kind.TRADES)
+    rest = Odd()
+    rest.trades_there = [trade(number) for number in range(1, 60)]
+    world.receive(trades(59))
+    await recovery(rest).repair(topic, 1)
+    told = drain(box)
+    assert [u.not_understood for u in told if u.not_understood] == [(row,)]
+    assert told_last(told) == 59
+    world, box, lag = catching_up()
+    taken = drain(box)
+    rest.trades_there = [trade(number) for number in range(1, 9)]
+    await recovery(rest).catch_up(world.topic(TRADES), box, lag)
+    taken += drain(box)
+    assert [u.not_understood for u in taken if u.not_understood] == [(row,)]
+    assert [int(t.trade_id) for u in taken for t in u.trades] == list(range(1, 9))
+
+
+async def test_the_pauses_of_a_slow_consumer_are_its_own(autojump_clock: MockClock) -> None:
+    """It takes an hour until it has room; the first page then does not bring what was missed yet."""
+    world, box, lag = catching_up()
+    rest = Rest()
+    rest.trades_there = [trade(number) for number in range(1, 5)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recovery(rest, repair_timeout=7.0).catch_up, world.topic(TRADES), box, lag)
+        await trio.sleep(3600)
+        told = drain(box)
+        await trio.sleep(3)
+        rest.trades_there = [trade(number) for number in range(1, 9)]
+    told += drain(box)
+    assert [int(t.trade_id) for u in told for t in u.trades] == list(range(1, 9))
+    assert "gap" not in origins(told)
 
 
 def catching_up() -> tuple[World, Any, Any]:

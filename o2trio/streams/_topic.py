@@ -607,7 +607,7 @@ class Topic:
             self._view = update
         elif self.ledger is not None and isinstance(update, TradeUpdate) and update.trades:
             fresh = self.ledger.fresh(update.trades)
-            if not fresh:
+            if not fresh and not update.not_understood:
                 return False
             _set(update, "trades", fresh)
         elif self.memory is not None:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from o2trio import ResynchronisationFailed, SubscriptionRejected, SubscriptionTimeout
-from o2trio.models import DepthUpdate, NonceUpdate, Origin
+from o2trio.models import DepthUpdate, NonceUpdate, NotUnderstood, Origin
 from o2trio.streams import (
     FrameIgnored,
     ServerMessage,
@@ -485,6 +485,94 @@ def test_too_many_things_during_a_repair_begin_it_anew() -> None:
     topic.repaired(2, [])
     assert topic.state is State.LIVE
     assert drain(box) == []
+
+
+def test_a_live_item_waits_only_for_its_own_part_of_a_repair() -> None:
+    world = World()
+    key = TopicKey(Kind.BALANCES, identities=(account(1), account(2)))
+    (box,) = world.live(key)
+    world.down()
+    world.back()
+    topic = world.topic(key)
+    world.receive(balances((account(1), 21)), balances((account(2), 22)), balances((account(1), 31)))
+
+    def waits(update: Any) -> bool:
+        return any(entry.identity == account(2) for entry in update.balance)
+
+    read = [backfill(balances((account(1), 11), asset=OTHER)), backfill(balances((account(1), 11)))]
+    topic.repaired_in_part(0, read, {1: None}, waits)
+    assert drain(box) == [], "of a break before this one"
+    topic.repaired_in_part(1, read, {1: None}, waits)
+    told = drain(box)
+    # What a live item says more about is left out. The third waits for the second, which came before it.
+    assert [(update.balance[0].total_unlocked, update.origin.value) for update in told] == [
+        (11, "backfill"),
+        (21, "live"),
+    ]
+    world.receive(balances((account(1), 41)))
+    assert drain(box) == []
+    topic.repaired_in_part(1, [], {2: None}, lambda _update: False)
+    assert [update.balance[0].total_unlocked for update in drain(box)] == [22, 31, 41]
+    world.receive(balances((account(2), 52)))
+    assert [update.balance[0].total_unlocked for update in drain(box)] == [52]
+    topic.repaired(1, [backfill(balances((account(2), 12)))])
+    assert drain(box) == []
+    assert topic.state is State.LIVE
+    assert topic.memory is not None
+    assert set(topic.memory.read_to) == {1, 2}
+
+
+def test_what_passes_a_repair_by_is_bounded_as_well() -> None:
+    world = World(conflation_limit=2)
+    (box,) = world.live(ORDERS)
+    world.down()
+    world.back()
+    topic = world.topic(ORDERS)
+    topic.repaired_in_part(1, [], {}, lambda _update: False)
+    world.receive(*[orders(number) for number in range(3)])
+    assert topic.epoch == 2
+    assert len(drain(box)) == 3
+
+
+def test_rows_of_a_page_that_were_not_understood_are_delivered() -> None:
+    world = World()
+    (box,) = world.live(TRADES)
+    world.receive(trades(1))
+    world.down()
+    world.back()
+    topic = world.topic(TRADES)
+    row = NotUnderstood(index=0, problem="missing at $.price", raw={"trade_id": "2"})
+    drain(box)
+    assert topic.backfill(1, [], (row,))
+    (update,) = drain(box)
+    assert (update.trades, update.not_understood, update.origin) == ((), (row,), Origin.BACKFILL)
+    assert topic.backfill(1, body(trades(1)).trades, (row,)), "beside trades that are known"
+    (update,) = drain(box)
+    assert (update.trades, update.not_understood) == ((), (row,))
+
+
+def test_an_epoch_that_is_over_says_so() -> None:
+    world = World()
+    (box,) = world.live(NONCE)
+    topic = world.topic(NONCE)
+    first = topic.over
+    assert not first.is_set()
+    world.down()
+    assert first.is_set()
+    assert not topic.over.is_set()
+    world.hub.detach(box)
+    assert topic.over.is_set()
+
+
+def test_a_beginning_that_was_read_in_part_is_read_on_as_long_as_there_is_progress() -> None:
+    world = World()
+    world.live(ORDERS)
+    topic = world.topic(ORDERS)
+    assert world.host.learning == [topic]
+    topic.learned(0, [], read_to={1: 0}, problem="no answer in time")
+    assert world.host.learning == [topic, topic]
+    topic.learned(0, [], read_to={}, problem="no answer in time")
+    assert world.host.learning == [topic, topic]
 
 
 def test_what_was_held_is_forgotten_when_the_socket_is_lost_again() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from o2trio.streams import StateMemory, TradeLedger
+import attrs
+
+from o2trio.models import NotUnderstood, OrderUpdate, Origin
+from o2trio.streams import StateMemory, TradeLedger, order_part
 from o2trio.streams._topics import BEHAVIOURS
 from o2trio.streams._trades import LEDGER_SIZE
-from o2trio.wire import Kind, decode
-from tests.streams.world import orders, trades
+from o2trio.wire import AnyUpdate, Kind, decode
+from tests.streams.world import MARKET, account, orders, trades
 
 
 def trade(number: int) -> Any:
@@ -69,3 +73,81 @@ def test_a_memory_forgets_the_oldest_closed_orders_and_no_open_one() -> None:
         small.note(order(number, closed=number > 0))
     left: list[Any] = list(small.latest.values())
     assert [int(entry.order_id, 16) for entry in left] == [0, 7, 8, 9]
+
+
+def odd(number: int, note: str = "") -> NotUnderstood:
+    raw = {"order_id": f"0x{number:064x}", "note": note}
+    return NotUnderstood(index=0, problem="missing at $.price", raw=raw, ids={"order_id": raw["order_id"]})
+
+
+def raws(updates: Iterable[AnyUpdate]) -> list[object]:
+    return [row.raw for update in updates for row in update.not_understood]
+
+
+def test_a_row_that_was_not_understood_is_news_once_and_part_of_the_state() -> None:
+    memory = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=3)
+    read = OrderUpdate(origin=Origin.BACKFILL, not_understood=(odd(1), odd(2)))
+    assert raws(memory.news([read])) == raws([read])
+    memory.learn([read])
+    assert memory.news([read]) == []
+    (changed,) = memory.news([OrderUpdate(not_understood=(odd(1, "filled"), odd(2)))])
+    assert raws([changed]) == [odd(1, "filled").raw]
+    (state,) = memory.state(OrderUpdate())
+    assert (state.origin, raws([state])) == (Origin.SNAPSHOT, [odd(1).raw, odd(2).raw])
+    memory.learn([OrderUpdate(not_understood=tuple(odd(number) for number in range(3, 6)))])
+    (state,) = memory.state(OrderUpdate())
+    assert raws([state]) == [odd(number).raw for number in (3, 4, 5)], "no more than the limit"
+    assert [row.index for row in state.not_understood] == [0, 1, 2]
+    memory.forget()
+    assert memory.state(OrderUpdate(), Origin.BACKFILL) == []
+    nameless = NotUnderstood(index=0, problem="not an object", raw=7)
+    assert memory.news([OrderUpdate(not_understood=(nameless,))])
+    memory.learn([OrderUpdate(not_understood=(nameless,))])
+    assert memory.news([OrderUpdate(not_understood=(nameless,))]) == []
+
+
+def placed(number: int, time: int, *, closed: bool = False) -> Any:
+    update: Any = order(number, closed=closed)
+    one = attrs.evolve(update.orders[0], market_id=MARKET, owner=account(1), timestamp=time)
+    return OrderUpdate(orders=(one,))
+
+
+def test_what_was_streamed_until_a_break_need_not_be_read_again() -> None:
+    memory = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=100)
+    part = order_part(MARKET, account(1))
+    memory.note(placed(1, 50))
+    memory.broke(was_whole=True)
+    assert part not in memory.baseline, "what was there before is not known"
+    memory.learn([placed(2, 60)], {part: 60})
+    memory.done(is_complete=True)
+    memory.note(placed(3, 70))
+    memory.note(placed(4, 65))
+    memory.note(order(5, closed=False))
+    memory.broke(was_whole=True)
+    assert (memory.baseline, memory.read_to) == ({part: 70}, {})
+    # What comes during a repair says nothing of what was missed before.
+    memory.note(placed(6, 80))
+    memory.broke(was_whole=False)
+    assert memory.baseline == {part: 70}
+
+
+def test_after_a_gap_what_was_told_or_read_since_the_break_is_still_known() -> None:
+    memory = StateMemory(BEHAVIOURS[Kind.ORDERS], limit=2)
+    part = order_part(MARKET, account(1))
+    for number in range(3):
+        memory.note(order(number, closed=False))
+    memory.broke(was_whole=True)
+    memory.note(order(1, closed=True))
+    assert not memory.is_crowded
+    assert memory.learn([order(2, closed=False)], {part: 0})
+    assert not memory.learn([], {part: 0}), "known already"
+    memory.forget()
+    memory.done(is_complete=False)
+    known: list[Any] = list(memory.latest.values())
+    assert [int(entry.order_id, 16) for entry in known] == [2, 1]
+    assert memory.read_to == {part: 0}
+    memory.broke(was_whole=True)
+    for number in range(10, 13):
+        memory.note(order(number, closed=True))
+    assert memory.is_crowded
+    assert len(memory.latest) == 5, "while older state is read nothing closed is forgotten"
