@@ -300,8 +300,9 @@ class Port:
                 frame=problem.frame,
             )
         )
-        if not isinstance(message, bytes) and _WORDS.fullmatch(message):
-            self._refusals.take_unknown()
+        words = not isinstance(message, bytes) and _WORDS.fullmatch(message)
+        if words and self._refusals.take_unknown():
+            return
         for topic in list(self._touched(problem, message)):
             topic.handle(Event.BREAK, reason="a frame could not be understood")
 
@@ -310,8 +311,8 @@ class Port:
 
         A frame that names its stream concerns that one, and one whose length was damaged may have swallowed
         others, which it names, too; a frame that is no JSON object at all can be no trade, order, balance
-        or nonce, but the books are not risked, unless it is a few words; anything else may be any. A depth
-        view needs no repair: the next one replaces it.
+        or nonce, but the books are not risked; anything else may be any. A depth view needs no repair: the
+        next one replaces it.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
         actions = {named or found for named, found in _ACTION_TEXT.findall(text)}
@@ -322,7 +323,7 @@ class Port:
         elif text.lstrip()[:1] == "{":
             kinds = set(Kind)
         else:
-            kinds = set() if _WORDS.fullmatch(text) else {Kind.DEPTH}
+            kinds = {Kind.DEPTH}
         kinds.discard(Kind.DEPTH_VIEW)
         return [
             topic

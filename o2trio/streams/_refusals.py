@@ -67,7 +67,7 @@ class Refusals:
         # How many errors come with a heartbeat alone, None if that is not known; and whether no PONG does.
         self._expected: int | None = None
         self._mute = False
-        self._socket = object()
+        self._unknown: list[object] = []
         self._excused: tuple[int, ErrorBody] | None = None
 
     def reset(self) -> None:
@@ -95,6 +95,7 @@ class Refusals:
         """Settle what came before the PONG to the heartbeat of this number."""
         doubtful, self._doubtful = self._doubtful, []
         self._mute = False
+        self._unknown.clear()
         if self._expected is None and self._probe > barrier:
             self._suspects += doubtful
             self._heartbeats += 1
@@ -111,14 +112,18 @@ class Refusals:
             self._decide(error, barrier)
         self._expected = min(len(doubtful), 1)
 
-    def take_unknown(self) -> None:
-        """Take a message that says nothing, which may be how the server answers a heartbeat."""
-        barriers = self._port.barriers
-        if barriers.outstanding and self._mute:
+    def take_unknown(self) -> bool:
+        """Take a message that says nothing; return whether that is how the server answers a heartbeat."""
+        if not self._port.barriers.outstanding:
+            return False
+        if self._mute:
             self._port.answer()
-        elif barriers.outstanding:
-            wait = self._host.options.confirm_timeout * DOUBT_SHARE
-            self._host.call_later(wait, partial(self._settle_unknown, self._socket, barriers.answered + 1))
+            return True
+        said = object()
+        self._unknown.append(said)
+        wait = self._host.options.confirm_timeout * DOUBT_SHARE
+        self._host.call_later(wait, partial(self._settle_unknown, said))
+        return False
 
     def surplus_answer(self) -> None:
         """Take back an excuse: the server does answer the heartbeat that an error was taken to answer."""
@@ -146,10 +151,13 @@ class Refusals:
             self._mute, self._expected = True, 1
             self._excuse(self._doubtful.pop(0), report=first)
 
-    def _settle_unknown(self, socket: object, barrier: int) -> None:
-        if socket is self._socket and barrier == self._port.barriers.answered + 1:
+    def _settle_unknown(self, said: object) -> None:
+        """Take a message that said nothing, and those before it, for answers: no PONG came since."""
+        while said in self._unknown:
+            del self._unknown[0]
             self._mute = True
-            self._port.answer()
+            if self._port.barriers.outstanding:
+                self._port.answer()
 
     def _excuse(self, error: ErrorBody, *, report: bool = False) -> None:
         """Take `error` for the answer to the oldest heartbeat without one."""
