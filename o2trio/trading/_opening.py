@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import cast
 
 import attrs
 import trio
@@ -129,9 +130,9 @@ def check_registered(state: AccountState, key: Signer, now: float, life: float) 
 
 def _as_far_as_read(raw: object, key: Signer, expiry: int) -> RegisteredSession:
     """Return what can be read of a session's record; the rest is taken to be as it should be."""
-    record: Mapping[object, object] = raw if isinstance(raw, Mapping) else {}
+    record = _object(raw)
     named, listed, said = (record.get(name) for name in ("session_id", "contract_ids", "expiry"))
-    session_ids = _ids(named.values() if isinstance(named, Mapping) else (named,))
+    session_ids = _ids((named, *_object(named).values()))
     if isinstance(said, str) and said.isascii() and said.isdecimal():
         said = int(said[:_LONGEST_EXPIRY])
     if isinstance(said, int) and not isinstance(said, bool) and 0 < said < _END_OF_TIME:
@@ -139,8 +140,12 @@ def _as_far_as_read(raw: object, key: Signer, expiry: int) -> RegisteredSession:
     return RegisteredSession(
         session_id=Identity.address(session_ids[0] if session_ids else key.address),
         expiry=expiry,
-        contract_ids=_ids(listed if isinstance(listed, (list, tuple)) else ()),
+        contract_ids=_ids(cast("Sequence[object]", listed) if isinstance(listed, (list, tuple)) else ()),
     )
+
+
+def _object(value: object) -> Mapping[object, object]:
+    return cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _ids(values: Iterable[object]) -> tuple[Id, ...]:

@@ -20,7 +20,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="o2trio")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 4])
 async def test_all_is_exact_after_a_storm(seed: int, autojump_clock: MockClock) -> None:
     outcome = await MakerStorm(seed=seed, seconds=400).run()
     assert outcome.accounting.fills >= 20
