@@ -1,12 +1,13 @@
 """Keccak-256 and the curve secp256k1: the one module that needs the packages of the extra ``trade``.
 
-They are imported at the first use. Whose key it is and what is signed is the business of ``_signers``.
+They are imported at the first use. The curve is coincurve's; where that has no release for a Python,
+``_curve_openssl`` stands in. Whose key it is and what is signed is the business of ``_signers``.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .._trading_errors import MissingExtra
 
@@ -91,9 +92,20 @@ def pack_signature(rs: bytes, recovery_id: int) -> bytes:
 def _coincurve() -> tuple[type[PrivateKey], type[PublicKey]]:
     try:
         from coincurve import PrivateKey, PublicKey
+    except ImportError:
+        return _openssl()
+    return PrivateKey, PublicKey
+
+
+def _openssl() -> tuple[type[PrivateKey], type[PublicKey]]:
+    try:
+        from . import _curve_openssl
     except ImportError as error:
         raise _missing() from error
-    return PrivateKey, PublicKey
+    # They have what is used here of the classes whose place they take.
+    return cast(
+        "tuple[type[PrivateKey], type[PublicKey]]", (_curve_openssl.PrivateKey, _curve_openssl.PublicKey)
+    )
 
 
 @cache

@@ -110,13 +110,15 @@ def test_largest_and_smallest_key() -> None:
 # -- the extra -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("absent", ["coincurve", "Crypto.Hash"])
+@pytest.mark.parametrize("absent", [("coincurve", "o2trio.trading._curve_openssl"), ("Crypto.Hash",)])
 def test_without_the_extra_the_first_use_tells_how_to_get_it(
-    absent: str, monkeypatch: pytest.MonkeyPatch
+    absent: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for cached in (_curve._coincurve, _curve._keccak):
         cached.cache_clear()
-    monkeypatch.setitem(sys.modules, absent, None)
+    monkeypatch.delattr("o2trio.trading._curve_openssl", raising=False)
+    for name in absent:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtra, match=r"pip install 'o2trio\[trade\]'") as caught:
         EvmWallet.from_key(KEY)
     assert isinstance(caught.value, CallerError)
@@ -128,7 +130,7 @@ def test_without_the_extra_the_first_use_tells_how_to_get_it(
 
 def test_importing_needs_nothing_of_the_extra() -> None:
     code = (
-        "import sys; sys.modules['coincurve'] = sys.modules['Crypto'] = None;"
+        "import sys; sys.modules['coincurve'] = sys.modules['cryptography'] = sys.modules['Crypto'] = None;"
         "import o2trio, o2trio.trading, o2trio.trading._wallets, o2trio.trading._typed"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
