@@ -15,14 +15,12 @@ from o2trio import (
     DepthUpdate,
     O2Error,
     OrderUpdate,
-    RequestFailed,
     Rows,
-    Subscription,
     TradeUpdate,
 )
-from o2trio.models import BalanceUpdate, DepthChanges, Level
+from o2trio.models import BalanceUpdate, DepthChanges, Id, Level
 from o2trio.rest import RestClient
-from o2trio.streams import _port
+from o2trio.streams import Mailbox, _port
 from o2trio.streams._machine import Event as TopicEvent
 from o2trio.streams._topic import Topic
 from o2trio.wire import Frame, FrameKind, decode
@@ -115,13 +113,13 @@ def _without_unread(update: Any) -> Any:
 
 def _doubling(patch: Patch) -> None:
     """Give every trade twice, after all that guards against it."""
-    honest = Subscription._pop
+    honest = Mailbox.pop
 
     def pop(self: Any) -> Any:
         update = honest(self)
         return attrs.evolve(update, trades=update.trades * 2) if isinstance(update, TradeUpdate) else update
 
-    patch.setattr(Subscription, "_pop", pop)
+    patch.setattr(Mailbox, "pop", pop)
 
 
 def _old_orders(patch: Patch) -> None:
@@ -300,6 +298,12 @@ def _twice(patch: Patch) -> None:
     patch.setattr(RestClient, "submit", submit)
 
 
+def _naming_another(done: Any) -> Any:
+    other = Id("0x" + "99" * 32)
+    rows = Rows([attrs.evolve(each, order_id=other) for each in done.orders], done.orders.not_understood)
+    return attrs.evolve(done, orders=rows)
+
+
 BROKEN_WRITES: dict[str, tuple[Callable[[Patch], None], str]] = {
     "denies": (
         _submitting(_unless_error(lambda done: ApiError("it did not run", status=400, code=1001))),
@@ -307,15 +311,9 @@ BROKEN_WRITES: dict[str, tuple[Callable[[Patch], None], str]] = {
     ),
     "submits twice": (_twice, "twice"),
     "crashes": (_submitting(_unless_error(lambda done: KeyError("tx_id"))), "crash"),
-    "names another order": (
-        _submitting(
-            _unless_error(
-                lambda done: attrs.evolve(
-                    done, orders=tuple(attrs.evolve(each, order_id="0x" + "99" * 32) for each in done.orders)
-                )
-            )
-        ),
-        "wrong success",
+    "names another order": (_submitting(_unless_error(_naming_another)), "wrong success"),
+    "loses a success": (
+        _submitting(_unless_error(lambda done: O2Error("lost") if done.orders else done)),
+        "lost",
     ),
-    "loses a success": (_submitting(lambda done: RequestFailed("lost")), "lost"),
 }
