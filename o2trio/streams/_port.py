@@ -39,7 +39,7 @@ _TURN = 512
 
 _WORDS = re.compile(r'\s*"?[^{}\[\]":\x00-\x1f\x7f\ufffd]{0,64}"?\s*')
 """A few words, or one JSON value that is neither a list nor an object: no damaged message looks like this."""
-_ACTION_TEXT = re.compile(r'"action"\s*:\s*"(\w+)"')
+_ACTION_TEXT = re.compile(r'"action"\s*:\s*"(\w+)"|"(subscribe_\w+)"')
 
 
 class Port:
@@ -315,7 +315,9 @@ class Port:
         next one replaces it.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
-        actions = set(_ACTION_TEXT.findall(text)) if problem.action is None else {problem.action}
+        actions = {named or found for named, found in _ACTION_TEXT.findall(text)}
+        if problem.action is not None:
+            actions = {problem.action}
         if actions:
             kinds = {ACTIONS[action] for action in actions & ACTIONS.keys()}
         elif text.lstrip()[:1] == "{":

@@ -165,6 +165,11 @@ class TradeLag:
           trades: as read.
           not_understood: the entries among them that could not be read.
         """
+        goal = first_trade(self._held) or self._newest.last
+        ids = [trade_key(trade.trade_id) for trade in trades]
+        if goal is not None and (key := trade_key(goal.trade_id)) in ids:
+            trades = trades[: ids.index(key) + 1]
+        # Where the others stood in the answer is not exact here, so none of them is left to the live ones.
         update = TradeUpdate(
             market_id=self._market_id,
             trades=tuple(trades),
@@ -172,10 +177,6 @@ class TradeLag:
             origin=Origin.BACKFILL,
             epoch=self._epoch,
         )
-        goal = first_trade(self._held) or self._newest.last
-        ids = [trade_key(entry.trade_id) if isinstance(entry, Trade) else "" for entry in update.entries]
-        if goal is not None and (key := trade_key(goal.trade_id)) in ids:
-            update = _of_entries(update, update.entries[: ids.index(key) + 1])
         fresh = self.ledger.news(update)
         return [] if fresh is None else [fresh]
 

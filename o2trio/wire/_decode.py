@@ -115,15 +115,11 @@ def decode_carefully(data: str | bytes) -> Frame:
         except UnicodeDecodeError:
             raise fail("a binary frame that is not text in UTF-8", data) from None
         return decode(text)
-    if len(data) <= _LONGEST_HEARTBEAT:
-        word = data.strip()
-        if beat := _HEARTBEATS.get(word.lower()):
-            return beat
-        if is_yes(word):
-            return _YES
+    if len(data) <= _LONGEST_HEARTBEAT and (frame := _word(data)):
+        return frame
     message = parse(data)
-    if isinstance(message, str) and is_yes(message):
-        return _YES
+    if isinstance(message, str) and (frame := _word(message)):
+        return frame
     if not is_object(message):
         raise fail(f"expected an object, not {show(message)}", data)
     try:
@@ -134,10 +130,17 @@ def decode_carefully(data: str | bytes) -> Frame:
         raise
 
 
+def _word(text: str) -> Frame | None:
+    """Return what a plain word means, as it is or as a JSON text, if anything."""
+    word = text.strip()
+    return _HEARTBEATS.get(word.lower()) or (_YES if is_yes(word) else None)
+
+
 def _known_action(message: dict[str, object]) -> str | None:
     """Return the action of a message as it is usually spelled."""
     action = action_of(message)
-    return action if action is None else _ACTIONS.get(action.lower(), action)
+    word = "" if action is None else action.strip()
+    return _ACTIONS.get(word.lower(), action) if word else None
 
 
 def _interpret(message: dict[str, object], data: str) -> Frame:
@@ -230,6 +233,15 @@ def _with_entries(
 # -- no data -----------------------------------------------------------------------------------------
 
 
+def _holds_data(message: dict[str, object]) -> bool:
+    """Whether a message without an action holds data, as it is or inside another object."""
+    if any(isinstance(message.get(name), (dict, list)) for name in _DATA_NAMES):
+        return True
+    if {"contract_id", "nonce"} <= message.keys():
+        return True
+    return any(is_object(value) and _known_action(value) in _ROUTES for value in message.values())
+
+
 def _without_data(route: _Route | None, action: str, message: dict[str, object], data: str) -> Frame:
     if beat := _HEARTBEATS.get(action.lower()):
         return beat
@@ -240,7 +252,8 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
         kind = FrameKind.ACKNOWLEDGEMENT
     else:
         # What has an action that nobody asked for is not for us; data without one may be for anybody.
-        if not action and any(isinstance(message.get(name), (dict, list)) for name in _DATA_NAMES):
+        own = message.get("action")
+        if not (isinstance(own, str) and own.strip()) and _holds_data(message):
             raise fail("data without an action", data, "$.action")
         known = action.startswith("unsubscribe_") or says_yes(message)
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN

@@ -62,7 +62,7 @@ class Scene:
 
     def place(self, account: Account, pair: str = FUEL) -> str:
         """Place an order that rests on the book; return its id."""
-        return self.sim.place(account, pair, "buy", "0.0100", "2000").order_id
+        return self.sim.place(account, pair, "buy", price="0.0100", quantity="2000").order_id
 
     def came(self, order_id: str) -> tuple[float, Origin]:
         """Return when and how the news of an order came first."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from o2trio.models import NotUnderstood, OrderUpdate, Origin
+from o2trio.models import DepthChanges, DepthUpdate, Level, NotUnderstood, OrderUpdate, Origin
 from o2trio.streams import (
     EntryNotUnderstood,
     FieldNotUnderstood,
@@ -19,6 +19,7 @@ from o2trio.streams import (
     StateMemory,
     TopicKey,
 )
+from o2trio.streams._machine import Event
 from o2trio.streams._mailbox import conflate
 from o2trio.streams._oddities import MAX_SHAPES, OTHER_SHAPES
 from o2trio.streams._topic import LOOK_UPS, LOOK_UPS_LEFT
@@ -473,3 +474,22 @@ def test_a_snapshot_that_names_a_price_twice_is_delivered_as_the_book_has_it() -
     (crossed,) = drain(box)
     assert crossed.is_crossed
     assert world.topic(DEPTH).epoch == 0
+
+
+def test_a_row_that_a_live_item_overtook_is_not_remembered() -> None:
+    memory = StateMemory(BEHAVIOURS[Kind.ORDERS], 9)
+    memory.broke(was_whole=True)
+    memory.note(body(orders(5)))
+    memory.learn([backfill(odd_order(5, plain=6))])
+    assert memory.unclear == {}
+
+
+def test_a_snapshot_that_cannot_be_true_is_asked_for_again() -> None:
+    world = World()
+    (box,) = world.live(DEPTH)
+    update = DepthUpdate(
+        market_id=MARKET, changes=DepthChanges(bids=(Level(10, -1),)), origin=Origin.SNAPSHOT
+    )
+    world.topic(DEPTH).handle(Event.SNAPSHOT, update)
+    assert drain(box) == []
+    assert world.topic(DEPTH).epoch == 1

@@ -282,6 +282,8 @@ NO_VIEW = {str(key) for key in ALL if key is not VIEW}
         (b'{"action": "subscribe_trades", "trades": 1}', {TRADES, OTHER_TRADES}),
         (b"\x00", {DEPTH, OTHER_DEPTH}),
         ("[1]", {DEPTH, OTHER_DEPTH}),
+        ('["subscribe_nonce", "0xab", "42"]', {NONCE}),
+        ('[{"action": "subscribe_trades", "trades": []}]', {TRADES, OTHER_TRADES}),
         ('  {"acti', NO_VIEW),
         ('{"action": "subscribe_trades", "trades": [', {TRADES, OTHER_TRADES}),
         (json.dumps({"action": "subscribe_trades", "trades": 1, "market_id": OTHER}), {OTHER_TRADES}),
