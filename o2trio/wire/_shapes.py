@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, cast
 
+from attrs import AttrsInstance, fields
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ..models import (
@@ -52,6 +53,9 @@ __all__ = [
 ]
 
 
+T = TypeVar("T")
+
+
 class _Identity(Struct, gc=False):
     address: str | UnsetType = field(default=UNSET, name="Address")
     contract: str | UnsetType = field(default=UNSET, name="ContractId")
@@ -73,7 +77,6 @@ if TYPE_CHECKING:
     Natural: TypeAlias = Any
     Positive: TypeAlias = Any
     Name: TypeAlias = str
-    Never: TypeAlias = Any
     Signed: TypeAlias = Any
     Small: TypeAlias = Any
     Flag: TypeAlias = bool
@@ -86,7 +89,6 @@ else:
     Natural = Annotated[int, Meta(ge=0, le=_TOP)] | _NO_FLOAT
     Positive = Annotated[int, Meta(ge=1, le=_TOP)] | _NO_FLOAT
     Name = Annotated[str, Meta(min_length=1)]
-    Never = _NO_TEXT
     Signed = Annotated[int, Meta(ge=-_TOP, le=_TOP)] | _NO_FLOAT
     Small = Annotated[int, Meta(ge=0, le=255)] | _NO_FLOAT
     # Without texts that cannot be, "null" would pass for null, and "true" or 1 for true.
@@ -105,6 +107,13 @@ class _Open:
     __delattr__ = object.__delattr__
 
 
+def _without_unread(twin: type[T]) -> type[T]:
+    """Hide `unread` from the decoder: the wire cannot set it, and its default takes longer there."""
+    read = tuple(field for field in fields(cast("type[AttrsInstance]", twin)) if field.name != "unread")
+    cast("Any", twin).__attrs_attrs__ = read
+    return twin
+
+
 class _Level(_Open, Level):
     __slots__ = ()
     price: Natural
@@ -117,27 +126,27 @@ class _Change(_Open, Level):
     quantity: Signed
 
 
+@_without_unread
 class _Fill(_Open, Fill):
     __slots__ = ()
     order_id: Id
     price: Natural
     quantity: Natural
     timestamp: Natural
-    unread: Never
 
 
+@_without_unread
 class _Transaction(_Open, OrderTransaction):
     __slots__ = ()
     tx_id: Id
-    unread: Never
 
 
+@_without_unread
 class _Holding(_Open, BookBalance):
     __slots__ = ()
     locked: Natural
     unlocked: Natural
     fee: Signed
-    unread: Never
 
 
 Twin: TypeAlias = Any
@@ -290,10 +299,12 @@ class OrderShape(Struct, gc=False, kw_only=True):
             fills = self.fill if isinstance(self.fill, tuple) else (self.fill,)
         for fill in fills:
             fill.order_id = known_id(fill.order_id)
+            fill.unread = NOTHING_UNREAD
             fill.__class__ = Fill
         history: tuple[Twin, ...] = (self.order_tx_history if self.history is None else self.history) or ()
         for entry in history:
             entry.tx_id = known_id(entry.tx_id)
+            entry.unread = NOTHING_UNREAD
             entry.__class__ = OrderTransaction
         order.fills, order.history = fills, history
         order.unread = NOTHING_UNREAD
@@ -322,6 +333,7 @@ class BalanceShape(Struct, gc=False, kw_only=True):
         balance.trading_account_balance = self.trading_account_balance
         books: dict[str, Twin] = self.order_books or {}
         for book in books.values():
+            book.unread = NOTHING_UNREAD
             book.__class__ = BookBalance
         balance.order_books = MappingProxyType({known_id(name): book for name, book in books.items()})
         balance.unread = NOTHING_UNREAD
