@@ -139,7 +139,7 @@ class StateMemory:
         waiting = self._keys(held)
         for update in updates:
             for row in update.not_understood:
-                if _unclear_key(row) not in (self._told or ()):
+                if _unclear_key(row) not in (self._told or ()) and _unclear_key(row) not in waiting:
                     self.unclear.setdefault(_unclear_key(row), row)
             for key, entry in self._split(update):
                 if key not in waiting:
