@@ -215,5 +215,5 @@ def frames() -> tuple[dict[str, Any], ...]:
             for _, told in feeds.publish(exchange.seal()):
                 texts += told
         texts += feed.receive('{"action":"unsubscribe_orders"}', 0.0)
-        found |= {text: json.loads(text) for text in texts}
+        found |= {text: json.loads(text) for text in texts if text.startswith("{")}
     return tuple(found.values())
