@@ -66,7 +66,8 @@ class Feed:
                 raise Refused(1002, f"unknown variant `{action}`")
             if request.get("turbo") is True:
                 raise Refused(6002, "The margin venue is not available")
-            return [*self._confirmation(request), *handler(self, request, now)]
+            answers = handler(self, request, now)
+            return [*self._confirmation(request), *answers]
         except Refused as refusal:
             named = market if isinstance(market, str) else ""
             return [dump(self._feeds.flavour.error(refusal.code, refusal.message, action, named))]
@@ -161,11 +162,12 @@ class Feed:
         action = text_of(request, "action")
         if not action.startswith("subscribe_"):
             return []
-        market = {"market_id": request["market_id"]} if "market_id" in request else {}
+        market = request.get("market_id")
+        named = {"market_id": market} if isinstance(market, str) else {}
         confirmations: dict[str, list[str]] = {
             "none": [],
             "code": ['{"code":0,"message":"subscribed"}'],
-            "action": [dump({"action": action, **market, "status": "ok"})],
+            "action": [dump({"action": action, **named, "status": "ok"})],
             "text": ["OK"],
         }
         return confirmations[self._feeds.flavour.acknowledge]
