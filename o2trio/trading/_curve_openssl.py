@@ -77,6 +77,11 @@ class PrivateKey:
             raise ValueError("a private key has 32 bytes, and is a number from 1 to the curve's order less 1")
         self._key = ec.derive_private_key(number, ec.SECP256K1())
 
+    @property
+    def secret(self) -> bytes:
+        """The 32 bytes: whoever sees them owns the funds."""
+        return self._key.private_numbers().private_value.to_bytes(32, "big")
+
     @cached_property
     def public_key(self) -> PublicKey:
         """The public key."""

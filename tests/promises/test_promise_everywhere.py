@@ -116,7 +116,7 @@ async def test_end_to_end_over_tcp() -> None:
             open_simulator(seed=72, rate=50, listen=("127.0.0.1", 0)) as sim,
             open_o2(sim.network, options=options) as o2,
         ):
-            await _everything(sim, o2, cut=True, pace=0.04)
+            await _everything(sim, o2, cut=True, pace=0.15)
 
 
 async def test_end_to_end_over_tls() -> None:
@@ -130,7 +130,7 @@ async def test_end_to_end_over_tls() -> None:
         async with open_simulator(seed=73, rate=50, listen=("127.0.0.1", 0), ssl_context=served) as sim:
             network = attrs.evolve(sim.network, ssl_context=trusting)
             async with open_o2(network, options=options) as o2:
-                await _everything(sim, o2, cut=True, pace=0.04)
+                await _everything(sim, o2, cut=True, pace=0.15)
             # Somebody who does not trust it is told at once, and not for ever.
             async with open_o2(sim.network, options=options) as o2:
                 with pytest.raises(O2ConnectionLost, match="not trusted"):

@@ -25,7 +25,9 @@ digests = st.binary(min_size=32, max_size=32)
 
 @pytest.mark.parametrize("entry", VECTORS["wallets"], ids=lambda entry: entry["key"])
 def test_public_keys_of_the_vectors(entry: Any) -> None:
-    public = PrivateKey(KEYS[entry["key"]]).public_key.format(compressed=False)
+    key = PrivateKey(KEYS[entry["key"]])
+    assert key.secret == KEYS[entry["key"]]
+    public = key.public_key.format(compressed=False)
     assert "0x" + public.hex() == entry["public_key_uncompressed"]
 
 
