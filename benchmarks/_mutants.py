@@ -171,8 +171,8 @@ _STREAMS = (
         "epoch-not-raised",
         "a break does not raise the epoch",
         _TOPIC,
-        "        self.epoch += 1\n        self._anchor = None",
-        "        self._anchor = None",
+        "        self.epoch += 1\n        self.over.set()",
+        "        self.over.set()",
     ),
     Mutant(
         "epoch-wrong",
@@ -220,14 +220,14 @@ _STREAMS = (
         "memory-not-newer",
         "a repair tells what a live item has said more about",
         _MEMORY,
-        "if key not in newer and is_news(self.latest.get(key), entry)",
-        "if is_news(self.latest.get(key), entry)",
+        "if key not in newer and (is_news(self.latest.get(key), entry)",
+        "if (is_news(self.latest.get(key), entry)",
     ),
     Mutant(
         "dedupe-off",
         "only a trade that equals the last one is taken for a repetition",
         _TRADES,
-        "if trade.trade_id not in ids:",
+        "if key not in ids:",
         "if trade != self.last:",
     ),
 )
@@ -251,9 +251,8 @@ _BOOKS = (
         "snapshot-added",
         "a snapshot is added to the book that was there",
         _BOOK,
-        "        bid_ranks, ask_ranks = sorted(bids)",
-        "        bids, asks = self._bids | bids, self._asks | asks\n"
-        "        bid_ranks, ask_ranks = sorted(bids)",
+        "        self.tidied = tidied\n",
+        "        self.tidied = tidied\n        bids, asks = self._bids | bids, self._asks | asks\n",
     ),
 )
 

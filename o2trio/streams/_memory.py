@@ -94,7 +94,7 @@ class StateMemory:
                     known = self.read_to.get(part)
                     if known is not None and known < entry.timestamp:
                         self.read_to[part] = entry.timestamp
-        self.baseline |= self.read_to
+            self.baseline = self.read_to
         self.read_to = {}
         self._told, self._read = set(), set()
 
@@ -123,23 +123,28 @@ class StateMemory:
         self,
         updates: Iterable[AnyUpdate],
         read_to: Mapping[Hashable, int | None] = NOTHING_READ,
+        held: Iterable[AnyUpdate] = (),
     ) -> bool:
         """Take in what was read, by now or in part; what is known already is newer.
 
         Args:
           updates: the state as updates.
           read_to: the parts that were read; see the class.
+          held: live updates that are still to be delivered. What they say more about was not delivered as it
+            was read, so it is not known: a break may come before they are.
 
         Returns:
           whether any part was not known before.
         """
+        waiting = self._keys(held)
         for update in updates:
             for row in update.not_understood:
-                if _unclear_key(row) not in (self._told or ()):
+                if _unclear_key(row) not in (self._told or ()) and _unclear_key(row) not in waiting:
                     self.unclear.setdefault(_unclear_key(row), row)
             for key, entry in self._split(update):
-                self.latest.setdefault(key, entry)
-                self._read.add(key)
+                if key not in waiting:
+                    self.latest.setdefault(key, entry)
+                    self._read.add(key)
         self._forget_oldest_unclear()
         gained = bool(read_to.keys() - self.read_to.keys())
         self.read_to.update(read_to)
@@ -154,7 +159,7 @@ class StateMemory:
         join, is_news = self._behaviour.join, self._behaviour.is_news
         assert join is not None
         assert is_news is not None
-        newer = {key for update in held for key, _ in self._split(update)}.union(self._told or ())
+        newer = self._keys(held).union(self._told or ())
         result: list[AnyUpdate] = []
         for update in read:
             entries = [
@@ -221,6 +226,9 @@ class StateMemory:
         if not filled and origin is Origin.SNAPSHOT and not isinstance(blank, NonceUpdate):
             filled = [blank]
         return [attrs.evolve(update, origin=origin, epoch=blank.epoch, gap=None) for update in filled]
+
+    def _keys(self, updates: Iterable[AnyUpdate]) -> set[EntryKey]:
+        return {key for update in updates for key, _ in self._split(update)}
 
     def _split(self, update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
         """Return what can be remembered of `update`. Of trigger orders no read tells when they end."""

@@ -110,7 +110,7 @@ class Port:
         now, enough = self._host.now(), self.frames + _TURN
         slots, former = self.slots, self._former
         # Messages of the Turbo venue are marked, which is looked at with everything else that is unusual.
-        items = {} if self.turbo else ITEMS
+        items: Mapping[FrameKind, Kind] = {} if self.turbo else ITEMS
         running: list[Topic] = []
         crowded = False
         try:

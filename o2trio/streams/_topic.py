@@ -346,7 +346,7 @@ class Topic:
         memory = self.memory
         if memory is not None and self.wants_repair(epoch):
             self._burst(memory.news(updates, self.held))
-            memory.learn(updates, read_to)
+            memory.learn(updates, read_to, self.held)
             self._waits = waits
             ready = list(takewhile(lambda update: not waits(update), self.held))
             del self.held[: len(ready)]

@@ -176,12 +176,10 @@ def _join_balances(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
 
 def _of(kind: type[E], entries: list[object]) -> tuple[E, ...]:
     """Return the entries of this kind; one that knows its position learns that in the list as it is now."""
-    found: list[E] = []
-    for index, entry in enumerate(entries):
-        if isinstance(entry, kind):
-            placed = isinstance(entry, (NotUnderstood, TriggerOrder))
-            found.append(attrs.evolve(cast(Any, entry), index=index) if placed else entry)
-    return tuple(found)
+    found = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, kind)]
+    if issubclass(kind, (NotUnderstood, TriggerOrder)):
+        return tuple(attrs.evolve(cast(Any, entry), index=index) for index, entry in found)
+    return tuple(entry for _, entry in found)
 
 
 def _whole_view(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:

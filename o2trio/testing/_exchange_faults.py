@@ -23,6 +23,12 @@ async def _drop(world: World) -> None:
     world.sim.drop_connections()
 
 
+async def _reconnections(world: World, pause: float, count: int) -> None:
+    for _ in range(count):
+        world.sim.drop_connections()
+        await trio.sleep(pause)
+
+
 async def _mute(world: World, seconds: float) -> None:
     world.sim.mute()
     await trio.sleep(seconds)
@@ -118,6 +124,9 @@ async def _new_client(world: World) -> None:
 
 EXCHANGE_FAULTS: Mapping[str, FaultKind] = {
     "drop": FaultKind(inject=_drop, draws={}, weight=4),
+    "reconnections": FaultKind(
+        inject=_reconnections, draws={"pause": among(4, 15, 45), "count": number(3, 40)}
+    ),
     "mute": FaultKind(inject=_mute, draws={"seconds": SPELL}, weight=3),
     "late frames": FaultKind(
         inject=_latency, draws={"latency": seconds_of(0.01, 2), "seconds": SPELL}, weight=2
@@ -148,7 +157,7 @@ EXCHANGE_FAULTS: Mapping[str, FaultKind] = {
         inject=_rest_cut, draws={"path": READS, "before": number(0, 1), "count": FEW}, weight=3
     ),
     "rest slow": FaultKind(
-        inject=_rest_slow, draws={"delay": seconds_of(0.1, 20), "path": READS, "count": MANY}, weight=2
+        inject=_rest_slow, draws={"delay": seconds_of(0.1, 30), "path": READS, "count": MANY}, weight=2
     ),
     "rest down": FaultKind(inject=_rest_down, draws={"seconds": SHORT}),
     "rest behind": FaultKind(

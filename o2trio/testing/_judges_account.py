@@ -5,7 +5,9 @@ What is true is in ``_truth_account``; who consumes is in ``_consumers``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from math import inf
 
 import attrs
 import trio
@@ -53,6 +55,7 @@ class StateJudge(Judge):
         self._exact_after: float | None = None
         self._marked_until = -1.0
         self._joined = world.sim.exchange.now
+        self._settled = -inf
 
     def open(self) -> None:
         """Note that the subscription is made: what changes from now on must come."""
@@ -79,8 +82,7 @@ class StateJudge(Judge):
         self.truth.pull()
         for key, value in entries:
             self._entry(update, key, value)
-        if update.origin is Origin.LIVE and self._live_since is None:
-            # Of what was held during a repair, or in a full buffer, only the latest may have been told.
+        if update.origin is Origin.LIVE and self._live_since is None and self._is_plain:
             self._live_since, self._exact_after = self._world.sim.exchange.now, trio.current_time()
 
     def _entry(self, update: Update, key: Key, value: Value) -> None:
@@ -91,7 +93,7 @@ class StateJudge(Judge):
         stamp = update.seen_timestamp
         number: int | None = None
         is_sure = False
-        if history is not None and update.origin is Origin.LIVE and stamp is not None and not self.conflated:
+        if history is not None and update.origin is Origin.LIVE and stamp is not None and self._is_plain:
             number = history.at(stamp, value, start)
             is_sure = number is not None
         if history is not None and number is None and not self._must_be_exact(update):
@@ -110,12 +112,19 @@ class StateJudge(Judge):
     def _must_be_exact(self, update: Update) -> bool:
         """Tell whether an entry must be that of the block that the update names.
 
-        Not if it was read, nor if it may have been held while a break was repaired, or in a full buffer: then
-        one update says the latest of several blocks. Whoever had all that had come gets what is exact again.
+        Not if it was read, nor if it is not plain. Whoever had all that had come gets what is exact again.
         """
-        if update.origin is not Origin.LIVE or update.seen_timestamp is None or self.conflated:
+        if update.origin is not Origin.LIVE or update.seen_timestamp is None or not self._is_plain:
             return False
         return self._exact_after is not None and self.had_all > self._exact_after
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a live update was neither held while a break was repaired, nor in a full buffer.
+
+        If it was, it may say the latest of several blocks.
+        """
+        return not self.conflated and self.had_all > self.restored
 
     def _untrue(
         self, update: Update, key: Key, value: Value, history: History | None, told: _Told | None
@@ -139,32 +148,51 @@ class StateJudge(Judge):
             and history.stamps[number - 1] > self._live_since
         )
 
+    def settle(self, broken: float) -> None:
+        """Check that what happened before a break was told, or is covered by a mark."""
+        until = self._stamp(broken)
+        if until > max(self._settled, self._joined) and not (self._seed and self.epoch is None):
+            # What comes before the next break is looked at then.
+            since, self._settled = self._settled, until
+            for key, history in self._present():
+                count = bisect_right(history.stamps, until)
+                if count and history.stamps[count - 1] > since:
+                    self._check_value(key, history, count - 1, Promise.MARKED)
+
     def finish(self) -> None:
         """Compare the last word on everything with the truth."""
+        for key, history in self._present():
+            self._check_value(key, history, len(history.values) - 1, Promise.STATE)
+
+    def _present(self) -> Iterator[tuple[Key, History]]:
+        """Yield what is still known to the exchange."""
         self.truth.pull()
         era = self._world.eras[-1].number
         for key, history in self.truth.histories.items():
-            if self._kind is Kind.ORDERS and history.era != era:
-                continue
-            self._check_last(key, history)
+            if self._kind is not Kind.ORDERS or history.era == era:
+                yield key, history
 
-    def _check_last(self, key: Key, history: History) -> None:
-        told, last = self._told.get(key), history.values[-1]
-        if told is not None and history.values[told.number] == last:
+    def _stamp(self, time: float) -> float:
+        """Return what the exchange's clock showed at a time of Trio's."""
+        return self._world.sim.exchange.now - (trio.current_time() - time) * 1e9
+
+    def _check_value(self, key: Key, history: History, number: int, promise: Promise) -> None:
+        told, value = self._told.get(key), history.values[number]
+        if told is not None and (told.number >= number or history.values[told.number] == value):
             return
-        if moment(self._world, history.stamps[-1]) <= self._marked_until:
+        if moment(self._world, history.stamps[number]) <= self._marked_until:
             return
-        if told is None and not self._is_due(history):
+        if told is None and not self._is_due(history, number):
             return
         known = "nothing" if told is None else history.values[told.number]
-        self._broken(Promise.STATE, f"{self._kind.value} {key}: told {known}, but it is {last}")
+        self._broken(promise, f"{self._kind.value} {key}: told {known}, but it is {value}")
 
-    def _is_due(self, history: History) -> bool:
+    def _is_due(self, history: History, number: int) -> bool:
         """Tell whether something of which nothing was told should have been."""
         joined = self._joined + int(JOIN_SECONDS * 1e9)
-        if history.stamps[-1] > joined:
-            return history.values[-1] != history.when(self._joined)
-        return self._seed and not (self._kind is Kind.ORDERS and _is_closed(history.values[-1]))
+        if history.stamps[number] > joined:
+            return history.values[number] != history.when(self._joined)
+        return self._seed and not (self._kind is Kind.ORDERS and _is_closed(history.values[number]))
 
     def facts(self) -> tuple[Fact, ...]:
         """Return how many entries there were."""

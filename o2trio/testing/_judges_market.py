@@ -40,6 +40,7 @@ class Judge:
       conflated: how many items were replaced, because the consumer was slow, since it last had all that had
         come; set by the consumer.
       had_all: when that was, on Trio's clock; set by the consumer.
+      restored: when the stream was last restored; infinite while it is under repair. Set by the consumer.
       epoch: of the last item, None before the first.
     """
 
@@ -47,6 +48,7 @@ class Judge:
         self.opened: float | None = None
         self.conflated = 0
         self.had_all = -inf
+        self.restored = -inf
         self.epoch: int | None = None
         self._world = world
         self._consumer = consumer
@@ -70,6 +72,16 @@ class Judge:
 
     def _judge(self, update: Update) -> None:
         raise NotImplementedError
+
+    def settle(self, broken: float) -> None:
+        """Check that nothing is missing from before a break, without a mark.
+
+        Called when the consumer has all that came and the stream is restored; `broken` says when the last
+        break came, on Trio's clock.
+
+        Raises:
+          BrokenPromise: something is missing.
+        """
 
     def finish(self) -> None:
         """Compare with the truth while nothing is under way.

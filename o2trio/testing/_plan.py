@@ -42,6 +42,10 @@ _RATES = (0.02, 0.02, 0.02, 0.05, 0.1, 0.5)
 _BUSY = 0.1
 """From this rate on buffers are small more often, and then overflow."""
 
+_MARKETS = (3, 3, 3, 3, 12, 40)
+_CALM = 0.02
+"""Up to this rate there may be more than three markets."""
+
 _BURSTS_AN_HOUR = 14.0
 _FAULTS_A_BURST = (1, 1, 2, 4, 7, 12, 20)
 
@@ -79,7 +83,8 @@ class Plan:
       rate: order flow events per second and market.
       latency: of the network when nothing goes wrong, seconds.
       lag: of REST behind the streams when nothing goes wrong, milliseconds.
-      buffer_size, conflation_limit, max_attempts: options of the clients.
+      markets: how many the exchange lists.
+      buffer_size, conflation_limit, max_attempts, reads_per_second: options of the clients.
       consumers, faults: in the order of their numbers; faults are also in that of their times.
     """
 
@@ -88,9 +93,11 @@ class Plan:
     rate: float
     latency: float = 0.0
     lag: int = 0
+    markets: int = 3
     buffer_size: int = 64
     conflation_limit: int = 10_000
     max_attempts: int | None = None
+    reads_per_second: int = 20
     consumers: tuple[ConsumerPlan, ...]
     faults: tuple[FaultPlan, ...]
 
@@ -142,6 +149,8 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         buffer_size=random.choice((4, 4, 8, 32, 1024) if rate >= _BUSY else (4, 8, 32, 128, 1024)),
         conflation_limit=random.choice((3, 100, 10_000, 10_000)),
         max_attempts=random.choice((None, None, None, None, 4)),
+        markets=random.choice(_MARKETS) if rate <= _CALM else 3,
+        reads_per_second=random.choice((20, 20, 20, 5)),
         consumers=tuple(ConsumerPlan(index, kind) for index, kind in enumerate(chosen)),
         faults=(),
     )

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
@@ -22,7 +22,8 @@ import trio
 
 from .._client import open_o2
 from .._nursery import BareNursery
-from ..simulator import open_simulator
+from ..models import Id
+from ..simulator import Simulator, default_listings, listing, open_simulator
 from . import _determinism
 from ._consumers import KINDS
 from ._fault_kinds import FAULTS, heal
@@ -30,6 +31,7 @@ from ._motion import moving
 from ._network import HostileNetwork
 from ._oracle import Oracle
 from ._plan import QUIET_SECONDS, REST_SECONDS, Plan, draw_plan
+from ._repairs import keep_watch
 from ._watch import watches_of
 from ._world import BrokenPromise, Consumer, Phase, Promise, World
 
@@ -181,7 +183,7 @@ class _Scenario:
         """Carry it out and report; broken promises and foreign errors are part of the report."""
         plan, failure = self._plan, None
         try:
-            async with HostileNetwork(plan.seed) as network, open_simulator(plan.seed, rate=plan.rate) as sim:
+            async with HostileNetwork(plan.seed) as network, _exchange(plan) as sim:
                 self._world = World(plan, sim, network)
                 with _listening(self._world), moving():
                     await self._live(self._world)
@@ -235,8 +237,10 @@ class _Scenario:
         """Have a client open all the time, one after the other, and judge how each closes."""
         while not world.is_over:
             async with open_o2(world.config, options=world.options) as client:
-                with world.serving(client) as replace:
-                    await replace.wait()
+                async with BareNursery() as nursery:
+                    nursery.start_soon(keep_watch, world, client, name="scenario watch over repairs")
+                    with world.serving(client) as replace:
+                        await replace.wait()
                 closing = trio.current_time()
             took = trio.current_time() - closing
             world.note("closed", f"{took:.6f}")
@@ -292,6 +296,17 @@ class _Scenario:
                 events=tuple(world.diary.lines()),
             ),
         )
+
+
+def _exchange(plan: Plan) -> AbstractAsyncContextManager[Simulator]:
+    """Open the exchange of a plan: the markets that there are by default, and more like the first."""
+    known = default_listings()
+    base, quote = known[0].market.base, known[0].market.quote
+    more = [
+        listing(attrs.evolve(base, symbol=f"f{number}", asset=Id(f"0x{number:064x}")), quote, price="0.0251")
+        for number in range(1, plan.markets - len(known) + 1)
+    ]
+    return open_simulator(plan.seed, rate=plan.rate, markets=(*known, *more))
 
 
 class _Notes(logging.Handler):

@@ -221,6 +221,8 @@ class StreamUser(User):
         with trio.move_on_after(random.uniform(0, manner.stay) if leaves else float("inf")):
             while True:
                 had_all = self._look(stream, judge)
+                if had_all:
+                    self._settle(world, client, judge)
                 if manner.poll:
                     await self._pause(world, client, random.uniform(0, manner.poll))
                     updates = _waiting(stream)
@@ -245,6 +247,13 @@ class StreamUser(User):
         judge.had_all, self._replaced = trio.current_time(), statistics.conflated
         return True
 
+    def _settle(self, world: World, client: O2Client, judge: Judge) -> None:
+        """Insist that a break which was repaired, or marked, hides nothing."""
+        assert self._supply is not None
+        broken = watch_of(world, client).healed_break(self._supply.topic)
+        if self._opened and broken is not None:
+            judge.settle(broken)
+
     async def _receive(
         self, stream: Subscription[Update], batches: AsyncIterator[list[Update]] | None
     ) -> list[Update]:
@@ -265,6 +274,8 @@ class StreamUser(User):
     ) -> None:
         statistics = stream.statistics()
         judge.conflated = statistics.conflated - self._replaced
+        assert self._supply is not None
+        judge.restored = watch_of(world, client).whole_since(self._supply.topic)
         judge.take(update)
         if statistics.buffered > 2 * world.options.buffer_size + _BUFFERED_BESIDES:
             self._broken(Promise.BOUNDED, f"{statistics.buffered} items are buffered")
@@ -272,7 +283,6 @@ class StreamUser(User):
         self.backfilled += update.origin is Origin.BACKFILL
         self.gaps += update.origin is Origin.GAP
         world.note(self.name, update.origin.value, update.epoch, *judge.facts())
-        assert self._supply is not None
         watch, topic = watch_of(world, client), self._supply.topic
         if not watch.has_broken(topic, update.epoch):
             self._broken(Promise.MARKED, f"an item of epoch {update.epoch}, which no break began")

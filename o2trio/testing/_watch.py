@@ -6,6 +6,7 @@ It hears events at once, unlike a consumer of ``o2.events()``, which has to come
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from weakref import WeakKeyDictionary, ref
 
 import attrs
@@ -124,12 +125,14 @@ class Watch:
         self._epochs: set[tuple[str, int]] = set()
         self._broken: dict[str, float] = {}
         self._restored: dict[str, float] = {}
+        self._last_break: dict[str, float] = {}
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
         self.dials.hear(event)
         if isinstance(event, TopicBroken):
             self._epochs.add((event.topic, event.epoch))
+            self._last_break[event.topic] = event.time
             if event.epoch == 1 or event.topic not in self._broken:
                 # With its first epoch a stream is a new one; the one before it may have ended broken.
                 self._broken[event.topic] = event.time
@@ -144,6 +147,15 @@ class Watch:
     def restored_at(self, topic: str) -> float:
         """Return when a stream was last restored; what it held until then could not come sooner."""
         return self._restored.get(topic, 0.0)
+
+    def whole_since(self, topic: str) -> float:
+        """Return since when a stream is whole: infinite while it is under repair."""
+        return inf if topic in self._broken else self._restored.get(topic, -inf)
+
+    def healed_break(self, topic: str) -> float | None:
+        """Return when the last break of a stream came, if the stream was restored after it."""
+        came, ended = self._last_break.get(topic), self._restored.get(topic)
+        return None if came is None or ended is None or ended < came or topic in self._broken else came
 
 
 def check_held(client: O2Client) -> None:

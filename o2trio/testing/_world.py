@@ -227,6 +227,7 @@ class World:
             buffer_size=plan.buffer_size,
             conflation_limit=plan.conflation_limit,
             max_attempts=plan.max_attempts,
+            reads_per_second=plan.reads_per_second,
             max_connections=_CONNECTIONS,
             max_message_bytes=_MESSAGE_BYTES,
         )

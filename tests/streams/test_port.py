@@ -524,6 +524,24 @@ def test_a_live_item_waits_only_for_its_own_part_of_a_repair() -> None:
     assert set(topic.memory.read_to) == {1, 2}
 
 
+def test_what_was_read_but_not_delivered_is_not_taken_for_known() -> None:
+    """A live item that says the same still waits, and is lost with the connection."""
+    world = World()
+    key = TopicKey(Kind.BALANCES, identities=(account(1), account(2)))
+    (box,) = world.live(key)
+    world.down()
+    world.back()
+    topic = world.topic(key)
+    world.receive(balances((account(2), 22)), balances((account(1), 11)))
+    topic.repaired_in_part(1, [backfill(balances((account(1), 11)))], {1: None}, lambda _update: True)
+    assert drain(box) == []
+    world.down()
+    world.back()
+    topic.repaired(2, [backfill(balances((account(1), 11), (account(2), 22)))])
+    (update,) = drain(box)
+    assert [entry.total_unlocked for entry in update.balance] == [11, 22]
+
+
 def test_what_passes_a_repair_by_is_bounded_as_well() -> None:
     world = World(conflation_limit=2)
     (box,) = world.live(ORDERS)
