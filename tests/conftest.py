@@ -20,8 +20,8 @@ from trio._core import _run as trio_scheduler
 
 DATA = Path(__file__).parent / "data"
 
-# These take coincurve for a witness, which has no release for Python 3.14 yet.
-collect_ignore = [] if find_spec("coincurve") else ["independent", "trading/test_keys.py"]
+# It takes coincurve for a witness, which has no release for Python 3.14 yet.
+collect_ignore = [] if find_spec("coincurve") else ["trading/test_keys.py"]
 
 # Slowness is the machine's, not the test's: no deadline, and no complaint about slow generation.
 settings.register_profile(

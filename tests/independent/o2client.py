@@ -13,13 +13,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from hashlib import sha256
+from secrets import token_bytes
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import coincurve
 from Crypto.Hash import keccak as keccak_family
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
+
+try:
+    from coincurve import PrivateKey
+except ImportError:
+    # No release for this Python: not so independent there.
+    from o2trio.trading._curve_openssl import PrivateKey  # type: ignore[assignment]
 
 SECONDS = 20.0
 """No answer takes longer."""
@@ -145,7 +151,7 @@ class Key:
     """A secp256k1 key with the address of its kind."""
 
     def __init__(self, *, evm: bool = False, secret: bytes | None = None) -> None:
-        self._key = coincurve.PrivateKey(secret)
+        self._key = PrivateKey(secret or token_bytes(32))
         self.evm = evm
         public = self._key.public_key.format(compressed=False)[1:]
         self.address = "0x" + ((bytes(12) + keccak(public)[12:]) if evm else sha256(public).digest()).hex()
