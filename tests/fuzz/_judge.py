@@ -65,7 +65,7 @@ def check_ended(played: Played) -> Iterator[str]:
         if name == "depth" and first is not None and not first.is_plain:
             refused = first.frame.refuses and "SubscriptionRejected" in reason
             # A server that says nothing that can be known as a snapshot gives none in time.
-            is_nothing = first.frame.kind is None or first.is_hollow
+            is_nothing = first.frame.kind is None or first.frame.foreign or first.is_hollow
             if refused or (is_nothing and "SubscriptionTimeout" in reason):
                 continue
         yield f"{name} ended: {reason}"

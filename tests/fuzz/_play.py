@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import random
 from collections.abc import Iterable
 from functools import cache
@@ -17,13 +16,12 @@ from typing import Any
 
 import attrs
 import trio
-from trio._core import _run as trio_scheduler
-from trio.testing import MockClock
 
 from o2trio import DepthUpdate, Event, Options, Subscription, Update, open_o2
 from tests.fuzz._change import change_one
 from tests.fuzz._reading import Book, Sure, read_frame
 from tests.fuzz._truth import ASSETS, Truth
+from tests.fuzz._virtual import run_virtual
 from tests.tolerance._cases import ACCOUNT, CASES, MARKET, MARKET_2, order, trade
 from tests.tolerance._server import RawServer, RawSocket, spelled
 
@@ -230,19 +228,13 @@ def _sequence(rng: random.Random, writer: Writer, beside: Any) -> Case:
 # -- how it is played ------------------------------------------------------------------------------
 
 
-def play(case: Case, seed: int = 0) -> Played:
+def play(case: Case) -> Played:
     """Play a case; an error that comes out of the client is its crash."""
     played = Played(Truth())
-    trio_scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    trio_scheduler._r.seed(seed)
-    level = logging.getLogger("o2trio").level
-    logging.getLogger("o2trio").setLevel(logging.CRITICAL)
     try:
-        trio.run(_play, case, played, clock=MockClock(autojump_threshold=0))
+        run_virtual(_play, case, played)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with its case
         played.crash = f"{type(error).__name__}: {error}; {getattr(error, 'exceptions', '')}"
-    finally:
-        logging.getLogger("o2trio").setLevel(level)
     return played
 
 

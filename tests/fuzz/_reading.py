@@ -219,6 +219,8 @@ def read_entry(kind: str, index: int, raw: Any) -> Entry:
             least = min(least, Sure.OPEN)
     if kind == "balances" and raw.get("trading_account_balance") is None:
         least = min(least, Sure.OPEN)
+    if raw.get("turbo") not in (None, False):
+        least = min(least, Sure.OPEN)  # an entry of the other venue
     if kind == "orders" and ("kind" in raw or raw.get("order_type") is None):
         least = min(least, Sure.OPEN)
     return Entry(index, raw, least, values)
@@ -238,6 +240,7 @@ _ACTIONS = {
     "nonce": "nonce",
 }
 _LISTS = {"trades": ("trades", "trade"), "orders": ("orders",), "balances": ("balance",)}
+_BOOKS = ("view", "orders", "changes")
 _BODIES = {"snapshot": ("view", "orders"), "view": ("view", "orders"), "update": ("changes",)}
 
 
@@ -270,9 +273,9 @@ def read_frame(message: Any) -> Frame:
         return Frame(None, Sure.UNREADABLE)
     action = message.get("action")
     kind = _ACTIONS.get(action) if isinstance(action, str) else None
-    turbo = message.get("turbo")
-    foreign = turbo is True
-    least = Sure.SURE if turbo is None or isinstance(turbo, bool) else Sure.OPEN
+    marks = [each.get("turbo") for each in (message, *map(message.get, _BOOKS)) if isinstance(each, dict)]
+    foreign = any(str(mark).lower() == "true" for mark in marks)
+    least = Sure.SURE if all(mark is None or isinstance(mark, bool) for mark in marks) else Sure.OPEN
     if kind is None and isinstance(action, str):
         text = action.strip().lower()
         names = (text, f"subscribe_{text}", f"{text}s", f"subscribe_{text}s")

@@ -6,17 +6,16 @@ report that nothing ran, unless the changed answer says so, nor another order th
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import trio
-from trio.testing import MockClock
 
 from o2trio import ApiError, O2Error, OutcomeUnknown
 from tests.fuzz._change import change_one
+from tests.fuzz._virtual import run_virtual
 from tests.tolerance._exchange import FUEL, OWNER, changed
 from tests.tolerance._server import Asked
 
@@ -61,13 +60,7 @@ def draw_write(seed: int, number: int) -> WriteCase:
 
 def play_write(case: WriteCase) -> WritePlayed:
     """Withdraw, open a session and buy, with one changed answer."""
-    logger = logging.getLogger("o2trio")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        return trio.run(_play, case, clock=MockClock(autojump_threshold=0))
-    finally:
-        logger.setLevel(level)
+    return run_virtual(_play, case)
 
 
 async def _play(case: WriteCase) -> WritePlayed:

@@ -18,7 +18,7 @@ from tests.fuzz._rest_case import draw_rest
 from tests.fuzz._tolerance import FAMILIES, failures
 
 SEED = 20_261_130
-COUNTS = {"streams": 110, "answers": 300, "writes": 30}
+COUNTS = {"streams": 60, "answers": 200, "writes": 20}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
