@@ -102,8 +102,8 @@ RARE_BUGS = (
         "bug-late-heartbeat",
         "an answer that comes late is taken for that to a later heartbeat",
         _PORT,
-        "        self._pongs += 1\n",
-        "        self._pongs = self._pings\n",
+        "        self.barriers.answered += 1\n",
+        "        self.barriers.answered = self.barriers.queued\n",
     ),
     Mutant(
         "bug-second-break",

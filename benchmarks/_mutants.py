@@ -31,6 +31,7 @@ _MAILBOX = "streams/_mailbox.py"
 _TOPIC = "streams/_topic.py"
 _MACHINE = "streams/_machine.py"
 _PORT = "streams/_port.py"
+_ROUTES = "streams/_routes.py"
 _SUBSCRIPTION = "streams/_subscription.py"
 _TRADES = "streams/_trades.py"
 _MEMORY = "streams/_memory.py"
@@ -211,7 +212,7 @@ _STREAMS = (
     Mutant(
         "wrong-route",
         "depth views go to the book of their market",
-        _PORT,
+        _ROUTES,
         "FrameKind.DEPTH_VIEW: (Kind.DEPTH_VIEW, Event.SNAPSHOT)",
         "FrameKind.DEPTH_VIEW: (Kind.DEPTH, Event.SNAPSHOT)",
     ),
@@ -219,14 +220,14 @@ _STREAMS = (
         "memory-not-newer",
         "a repair tells what a live item has said more about",
         _MEMORY,
-        "if key not in newer and is_news(self.latest.get(key), entry)",
-        "if is_news(self.latest.get(key), entry)",
+        "if key not in newer and (is_news(self.latest.get(key), entry)",
+        "if (is_news(self.latest.get(key), entry)",
     ),
     Mutant(
         "dedupe-off",
         "only a trade that equals the last one is taken for a repetition",
         _TRADES,
-        "if trade.trade_id not in ids:",
+        "if key not in ids:",
         "if trade != self.last:",
     ),
 )
@@ -250,9 +251,8 @@ _BOOKS = (
         "snapshot-added",
         "a snapshot is added to the book that was there",
         _BOOK,
-        "        bid_ranks, ask_ranks = sorted(bids)",
-        "        bids, asks = self._bids | bids, self._asks | asks\n"
-        "        bid_ranks, ask_ranks = sorted(bids)",
+        "        self.tidied = tidied\n",
+        "        self.tidied = tidied\n        bids, asks = self._bids | bids, self._asks | asks\n",
     ),
 )
 

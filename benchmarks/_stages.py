@@ -20,9 +20,10 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
 from o2trio import DepthBook, DepthUpdate, Options
+from o2trio.models import NotUnderstood
 from o2trio.simulator._ws_frames import text_frame
 from o2trio.streams import Event as LifeCycleEvent
-from o2trio.streams import Hub, Mailbox, Port, Subscription, Topic, TopicKey, TradeLag, _port
+from o2trio.streams import Hub, Mailbox, Oddities, Port, Subscription, Topic, TopicKey, TradeLag, _port
 from o2trio.transport._engine import Engine
 from o2trio.wire import AnyUpdate, Frame, Kind, decode
 
@@ -64,6 +65,7 @@ class _Host:
     def __init__(self) -> None:
         self.options = Options()
         self.now = trio.current_time
+        self.oddities = Oddities(self.emit, self.now)
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         """Forget it."""
@@ -77,6 +79,9 @@ class _Host:
 
     def learn(self, topic: Topic) -> None:
         """Learn nothing."""
+
+    def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
+        """Read nothing."""
 
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
         """Read nothing."""

@@ -22,6 +22,7 @@ from o2trio.rest import _limits as limits
 from o2trio.streams import _machine as machine
 from o2trio.testing import FAULT_KINDS, STORM_KINDS
 from o2trio.testing._fault_kinds import FAULTS
+from o2trio.wire import RANKS, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -234,6 +235,19 @@ class RateTable(Generated):
         return f"{rate.count} in {rate.seconds:g} s"
 
 
+class RankTable(Generated):
+    """``.. rank-table:: NAME ...`` shows what each field of some classes is needed for."""
+
+    final_argument_whitespace = True
+
+    def text(self) -> str:
+        rows = []
+        for name in self.arguments[0].split():
+            cells = [", ".join(f"``{field}``" for field in fields) for _rank, fields in RANKS[name]]
+            rows.append((f"``{name}``", *cells))
+        return table(("Of", *(rank.value for rank in Rank)), rows)
+
+
 class FaultTable(Generated):
     """``.. fault-table::`` shows each kind of fault, its arguments, and whether storms draw it by default."""
 
@@ -277,6 +291,7 @@ def setup(app: Sphinx) -> None:
         "machine-words": MachineWords,
         "machine-table": MachineTable,
         "option-table": OptionTable,
+        "rank-table": RankTable,
         "fault-table": FaultTable,
         "networks": Networks,
         "rate-table": RateTable,

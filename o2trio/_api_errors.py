@@ -13,6 +13,7 @@ from ._errors import ApiError
 __all__ = [
     "API_ERRORS",
     "AccountNotFound",
+    "ActiveSpotOrderLimitExceeded",
     "AlreadySubscribed",
     "BlockNotFound",
     "EventsNotFound",
@@ -25,12 +26,15 @@ __all__ = [
     "InvalidSignature",
     "InvalidTimeRange",
     "InvalidTradeCount",
+    "InvalidTriggerOrderArgs",
     "MarketAlreadyExists",
     "MarketNotFound",
     "MarketPaused",
     "NoActionsProvided",
     "OrderNotActive",
     "OrderNotFound",
+    "ParentOrderAlreadyHasFills",
+    "ParentQuantityMismatch",
     "RateLimitExceeded",
     "RequestRejected",
     "RequestUnreadable",
@@ -38,7 +42,10 @@ __all__ = [
     "TooManyActions",
     "TooManySubscriptions",
     "TradeNotFound",
+    "TriggerConflictsWithParent",
+    "TriggerOrderQuotaExceeded",
     "TriggerOrderRejected",
+    "TriggerPairSameDirection",
     "WhitelistNotConfigured",
 ]
 
@@ -144,7 +151,35 @@ class TooManyActions(ApiError):
 
 
 class TriggerOrderRejected(ApiError):
-    """A trigger order was refused (codes 7005 to 7011; their names are not published)."""
+    """Base of the refusals of trigger orders: the codes 7005 to 7010."""
+
+
+class ParentOrderAlreadyHasFills(TriggerOrderRejected):
+    """7005: the order that the trigger order belongs to is partly filled."""
+
+
+class TriggerPairSameDirection(TriggerOrderRejected):
+    """7006: both trigger orders of a pair trigger in the same direction."""
+
+
+class ParentQuantityMismatch(TriggerOrderRejected):
+    """7007: the quantity is not that of the order that the trigger order belongs to."""
+
+
+class InvalidTriggerOrderArgs(TriggerOrderRejected):
+    """7008: the arguments of the trigger order are invalid."""
+
+
+class TriggerConflictsWithParent(TriggerOrderRejected):
+    """7009: the trigger order contradicts the order that it belongs to."""
+
+
+class TriggerOrderQuotaExceeded(TriggerOrderRejected):
+    """7010: the account has too many trigger orders."""
+
+
+class ActiveSpotOrderLimitExceeded(ApiError):
+    """7011: the account has too many open orders on this market; cancel some. Not about trigger orders."""
 
 
 class BlockNotFound(ApiError):
@@ -181,7 +216,13 @@ API_ERRORS: Mapping[int, type[ApiError]] = {
     7002: InvalidPagination,
     7003: NoActionsProvided,
     7004: TooManyActions,
-    **dict.fromkeys(range(7005, 7011 + 1), TriggerOrderRejected),
+    7005: ParentOrderAlreadyHasFills,
+    7006: TriggerPairSameDirection,
+    7007: ParentQuantityMismatch,
+    7008: InvalidTriggerOrderArgs,
+    7009: TriggerConflictsWithParent,
+    7010: TriggerOrderQuotaExceeded,
+    7011: ActiveSpotOrderLimitExceeded,
     8000: BlockNotFound,
     8001: EventsNotFound,
 }

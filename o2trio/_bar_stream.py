@@ -12,11 +12,11 @@ from math import inf
 import attrs
 import trio
 
-from ._bars import BarBuilder, BarUpdate, bar_of, bar_start, resolution_of
+from ._bars import BarBuilder, BarUpdate, bar_of, bar_start, moment_of, resolution_of
 from ._derived import DerivedStream
 from ._errors import ConnectionFault, ServerError
 from ._runtime import Runtime
-from .models import Bar, Direction, Id, Market, Origin, Resolution, Trade, TradeUpdate
+from .models import Bar, Direction, Id, Market, Origin, Resolution, Trade, TradeUpdate, trade_key
 from .rest import RestClient
 from .rest._arguments import MAX_BARS
 from .streams import Subscription
@@ -35,7 +35,7 @@ _BRICKS = (Resolution.DAY_1, Resolution.HOUR_1, Resolution.MINUTE_1)
 
 
 def _ids(history: _History) -> frozenset[str]:
-    return frozenset(trade.trade_id for trade in history.trades)
+    return frozenset(trade_key(trade.trade_id) for trade in history.trades)
 
 
 @attrs.frozen(slots=True)
@@ -46,7 +46,7 @@ class _History:
       bars: finished short bars, oldest first, up to `seam`.
       seam: where the trades begin, milliseconds since 1970.
       trades: oldest first.
-      known: their ids.
+      known: their ids, as they are compared.
     """
 
     bars: tuple[Bar, ...] = ()
@@ -55,11 +55,11 @@ class _History:
     known: frozenset[str] = attrs.field(default=attrs.Factory(_ids, takes_self=True))
 
     def has(self, trade: Trade) -> bool:
-        return trade.timestamp < self.seam or trade.trade_id in self.known
+        return moment_of(trade) < self.seam or trade_key(trade.trade_id) in self.known
 
 
 async def _read_history(
-    rest: RestClient, market_id: Id, resolution: Resolution, since: int | None
+    rest: RestClient, market_id: Id, resolution: Resolution, since: int | None, *, turbo: bool
 ) -> _History:
     """Read what the bars from `since` on are made of; by default only the latest bar.
 
@@ -68,14 +68,17 @@ async def _read_history(
     """
     trades: list[Trade] = []
     seam = 0
-    async for trade in rest.iter_trades(market_id, Direction.DESCENDING):
+    async for trade in rest.iter_trades(market_id, Direction.DESCENDING, turbo=turbo):
+        moment = trade.milliseconds
+        if moment is None:
+            continue
         if not trades:
-            since = bar_start(resolution, trade.timestamp) if since is None else since
-            seam = _seam(resolution, since, trade.timestamp - SETTLED_MS)
-        if trade.timestamp < seam:
+            since = bar_start(resolution, moment) if since is None else since
+            seam = _seam(resolution, since, moment - SETTLED_MS)
+        if moment < seam:
             break
         trades.append(trade)
-    bars = [] if since is None else await _read_bricks(rest, market_id, resolution, since, seam)
+    bars = [] if since is None else await _read_bricks(rest, market_id, resolution, since, seam, turbo=turbo)
     return _History(tuple(bars), seam, tuple(reversed(trades)))
 
 
@@ -86,7 +89,7 @@ def _seam(resolution: Resolution, since: int, settled: int) -> int:
 
 
 async def _read_bricks(
-    rest: RestClient, market_id: Id, resolution: Resolution, since: int, seam: int
+    rest: RestClient, market_id: Id, resolution: Resolution, since: int, seam: int, *, turbo: bool
 ) -> list[Bar]:
     """Read bars that cover the time from `since` to `seam`, each of them within one bar of `resolution`."""
     bars: list[Bar] = []
@@ -94,7 +97,7 @@ async def _read_bricks(
         span = brick.milliseconds
         while span <= resolution.milliseconds and since < seam - seam % span:
             end = min(seam - seam % span, since + MAX_BARS * span)
-            read = await rest.bars(market_id, brick, start=since, end=end)
+            read = await rest.bars(market_id, brick, start=since, end=end, turbo=turbo)
             # Whether the end is included differs from server to server.
             bars += (bar for bar in read if since <= bar.timestamp < end)
             since = end
@@ -116,12 +119,15 @@ class BarStream(DerivedStream[BarUpdate]):
         runtime: Runtime,
         market: str | Market,
         resolution: Resolution | str,
+        *,
+        turbo: bool = False,
     ) -> None:
         super().__init__()
         self._resolution = resolution_of(resolution)
         self._subscribe = subscribe
         self._runtime = runtime
         self._market = market
+        self._turbo = turbo
         self._market_id: Id | None = None
         self._trades: Subscription[TradeUpdate] | None = None
         # The update at hand: it stays here until all that follows from it can be told at once.
@@ -138,9 +144,11 @@ class BarStream(DerivedStream[BarUpdate]):
         self._trades = self._subscribe()
         await self._trades.__aenter__()
         market = self._market
-        found = market if isinstance(market, Market) else await self._runtime.market(market)
+        found = (
+            market if isinstance(market, Market) else await self._runtime.market(market, turbo=self._turbo)
+        )
         self._market_id = found.market_id
-        history = await _read_history(self._runtime.rest, found.market_id, self._resolution, None)
+        history = await self._read_history(None)
         parts = self._load(history)
         self._tell(self._builder.add(parts), Origin.SNAPSHOT, epoch=0)
 
@@ -160,6 +168,9 @@ class BarStream(DerivedStream[BarUpdate]):
             else:
                 parts, origin, self._holed_to = self._load(history), Origin.SNAPSHOT, -inf
             fresh = [trade for trade in self._fresh(update) if not self._is_over(trade)]
+        if update.not_understood or any(trade.timestamp is None for trade in update.trades):
+            # What cannot be read, or has no time, belongs to a bar that lacks it.
+            self._holed_to = inf
         # From here on nothing waits.
         self._update = None
         if fresh:
@@ -178,6 +189,11 @@ class BarStream(DerivedStream[BarUpdate]):
 
     # -- history --------------------------------------------------------------------------------
 
+    async def _read_history(self, since: int | None) -> _History:
+        assert self._market_id is not None
+        rest, market_id = self._runtime.rest, self._market_id
+        return await _read_history(rest, market_id, self._resolution, since, turbo=self._turbo)
+
     async def _reread(self, late: list[Trade], anchor: Trade | None) -> _History | None:
         """Read the bars again from the first that may be wrong; None if none came that has `anchor`."""
         assert self._market_id is not None
@@ -191,7 +207,7 @@ class BarStream(DerivedStream[BarUpdate]):
             for attempt in range(SEAM_READS):
                 if attempt:
                     await trio.sleep(SEAM_INTERVAL)
-                history = await _read_history(self._runtime.rest, self._market_id, self._resolution, since)
+                history = await self._read_history(since)
                 if anchor is None or history.has(anchor):
                     return history
         return None
@@ -205,14 +221,17 @@ class BarStream(DerivedStream[BarUpdate]):
 
     def _fresh(self, update: TradeUpdate) -> list[Trade]:
         """Return the trades of `update` that are not in the history."""
-        fresh = [trade for trade in update.trades if not self._history.has(trade)]
-        self._sewn = self._sewn or any(trade.trade_id in self._history.known for trade in update.trades)
+        dated = [trade for trade in update.trades if trade.timestamp is not None]
+        fresh = [trade for trade in dated if not self._history.has(trade)]
+        self._sewn = self._sewn or any(
+            trade_key(trade.trade_id) in self._history.known for trade in update.trades
+        )
         return fresh
 
     # -- bars -----------------------------------------------------------------------------------
 
     def _start_of(self, trade: Trade) -> int:
-        return bar_start(self._resolution, trade.timestamp)
+        return bar_start(self._resolution, moment_of(trade))
 
     def _is_over(self, trade: Trade) -> bool:
         """Whether `trade` belongs to a bar before the one that grows."""

@@ -11,7 +11,7 @@ from ._errors import InvalidRequest
 from .models import Bar, Id, Resolution, Side, Trade, Update
 from .models._common import datetime_from
 
-__all__ = ["BarBuilder", "BarUpdate", "bar_of", "bar_start", "joined", "resolution_of"]
+__all__ = ["BarBuilder", "BarUpdate", "bar_of", "bar_start", "joined", "moment_of", "resolution_of"]
 
 _MONDAY_MS = -3 * 86_400_000
 """A Monday: 1970 began on a Thursday."""
@@ -66,11 +66,23 @@ def bar_start(resolution: Resolution, timestamp: int) -> int:
     return timestamp - (timestamp - zero) % resolution.milliseconds
 
 
+def moment_of(trade: Trade) -> int:
+    """Return the time of a trade in milliseconds since 1970.
+
+    Raises:
+      ValueError: the trade has no readable time, so it belongs to no bar.
+    """
+    moment = trade.milliseconds
+    if moment is None:
+        raise ValueError(f"trade {trade.trade_id} has no readable time")
+    return moment
+
+
 def bar_of(trade: Trade) -> Bar:
     """Return the bar of one trade, at its own moment."""
     bought = trade.quantity if trade.taker_side is Side.BUY else 0
     return Bar(
-        timestamp=trade.timestamp,
+        timestamp=moment_of(trade),
         open=trade.price,
         high=trade.price,
         low=trade.price,

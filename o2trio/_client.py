@@ -36,31 +36,37 @@ class O2Client(Trading):
 
     # -- what there is --------------------------------------------------------------------------
 
-    async def get_markets(self, *, refresh: bool = False) -> Markets:
-        """Return the markets of the exchange.
+    async def get_markets(self, *, refresh: bool = False, turbo: bool = False) -> Markets:
+        """Return the markets of the exchange; one whose entry cannot be read is listed as unreadable.
 
         Args:
           refresh: read them again instead of taking those read before.
+          turbo: those of the Turbo venue instead of the spot venue.
 
         Raises:
           ApiError, RequestFailed, DecodeError: no list could be had.
         """
         self._check_open()
-        return await self._runtime.markets(refresh=refresh)
+        return await self._runtime.markets(refresh=refresh, turbo=turbo)
 
-    async def get_market(self, market: str) -> Market:
+    async def get_market(self, market: str, *, turbo: bool = False) -> Market:
         """Return the market with this pair (any letter case) or market id.
 
+        Args:
+          market: which one.
+          turbo: one of the Turbo venue instead of the spot venue.
+
         Raises:
+          MarketUnreadable: it is listed, but its entry could not be read.
           UnknownMarket: there is none; the message lists what there is.
           ApiError, RequestFailed, DecodeError: no list could be had.
         """
         self._check_open()
-        return await self._runtime.market(market)
+        return await self._runtime.market(market, turbo=turbo)
 
     def statistics(self) -> ClientStatistics:
         """Return what the client holds at this moment."""
-        return statistics_of(self._runtime.hub)
+        return statistics_of(self._runtime.hub, self._runtime.oddities)
 
 
 @asynccontextmanager

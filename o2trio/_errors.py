@@ -24,6 +24,7 @@ __all__ = [
     "IncompletePages",
     "InvalidRequest",
     "LinkClosed",
+    "MarketUnreadable",
     "MessageTooBig",
     "O2ConnectionLost",
     "O2Error",
@@ -36,6 +37,7 @@ __all__ = [
     "SubscriptionTimeout",
     "TooManyConnections",
     "UnknownMarket",
+    "WrongVenue",
 ]
 
 
@@ -60,13 +62,16 @@ class UnknownMarket(CallerError, LookupError):
     Attributes:
       name: what was asked for.
       markets: the pairs that exist.
+      unreadable: how many further markets are listed whose entries could not be read.
     """
 
-    def __init__(self, name: str, markets: tuple[str, ...]) -> None:
+    def __init__(self, name: str, markets: tuple[str, ...], unreadable: int = 0) -> None:
         self.name = name
         self.markets = markets
+        self.unreadable = unreadable
         known = ", ".join(sorted(markets)) or "none"
-        super().__init__(f"no market {name!r}; the exchange lists: {known}")
+        more = f", and {unreadable} that could not be read (see Markets.unreadable)" if unreadable else ""
+        super().__init__(f"no market {name!r}; the exchange lists: {known}{more}")
 
 
 class ConsumerTooSlow(CallerError):
@@ -116,6 +121,22 @@ class ApiError(ServerError):
         super().__init__(text)
 
 
+class MarketUnreadable(ServerError, LookupError):
+    """The exchange lists this market, but its entry lacks something needed, or holds it unreadably.
+
+    Other markets work. ``Markets.unreadable`` lists all such entries as they came.
+
+    Attributes:
+      name: what was asked for.
+      problem: what is wrong with the entry, and where.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"the exchange's entry of market {name!r} could not be read: {problem}")
+
+
 class IncompletePages(ServerError):
     """A list could not be read to its end: too many pages, or the exchange does not advance.
 
@@ -150,7 +171,7 @@ class SubscriptionTimeout(ServerError):
 
 
 class BookInconsistent(ServerError):
-    """A depth message does not fit the book it should change, or a book is crossed.
+    """A depth message does not fit the book it should change, or would cross it.
 
     A stream heals this by itself, with a fresh snapshot; who replays a recording into a
     :class:`DepthBook` meets it as this error.
@@ -178,6 +199,10 @@ class DecodeError(ServerError):
         self.action: str | None = None
         self.market_id: str | None = None
         super().__init__(f"{problem} at {path} in {frame!r}")
+
+
+class WrongVenue(DecodeError):
+    """An answer is about the other venue (spot or Turbo) than the request, so it was not taken."""
 
 
 # -- the connection --------------------------------------------------------------------------------

@@ -98,12 +98,15 @@ class OrderBook:
     that nobody looks at costs nothing beyond the stream itself.
     """
 
-    def __init__(self, runtime: Runtime, market: str | Market, precision: int) -> None:
+    def __init__(
+        self, runtime: Runtime, market: str | Market, precision: int, *, turbo: bool = False
+    ) -> None:
         self._rest = runtime.rest
         self._buffer_size = runtime.options.buffer_size
         self._precision = precision
+        self._turbo = turbo
         self._market: list[Market] = []
-        find = partial(_find, runtime, market, precision, self._market)
+        find = partial(_find, runtime, market, precision, self._market, turbo=turbo)
         self._subscription, self._topics = subscribe_latest(runtime, find)
         self._awaited = False
         self._closed = False
@@ -153,6 +156,11 @@ class OrderBook:
     def is_stale(self) -> bool:
         """Whether the book is not known to be the present one: no connection, resynchronising, or over."""
         return self._closed or not all_live(self._topics)
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the best bid lies above the best ask, which grouping may cause; the spread is negative."""
+        return self.raw.is_crossed
 
     @property
     def epoch(self) -> int:
@@ -262,7 +270,7 @@ class OrderBook:
         reads = 0
         with _recorded(self._topic(), self._buffer_size) as had:
             while True:
-                answer = await self._rest.depth(market, self._precision)
+                answer = await self._rest.depth(market, self._precision, turbo=self._turbo)
                 reads += 1
                 found = tuple(
                     entry
@@ -293,11 +301,13 @@ class OrderBook:
         return BookLevel(self.market.price(level.price), self.market.quantity(level.quantity))
 
 
-async def _find(runtime: Runtime, name: str | Market, precision: int, found: list[Market]) -> list[TopicKey]:
+async def _find(
+    runtime: Runtime, name: str | Market, precision: int, found: list[Market], *, turbo: bool
+) -> list[TopicKey]:
     """Find the market, keep it in `found`, and return the topic of its depth."""
-    market = name if isinstance(name, Market) else await runtime.market(name)
+    market = name if isinstance(name, Market) else await runtime.market(name, turbo=turbo)
     found[:] = [market]
-    return [TopicKey(Kind.DEPTH, market.market_id, precision)]
+    return [TopicKey(Kind.DEPTH, market.market_id, precision, turbo=turbo)]
 
 
 def _differences(book: ReadOnlyBook, answer: DepthChanges) -> Iterator[BookDifference]:

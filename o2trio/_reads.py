@@ -32,6 +32,7 @@ from .models import (
     MarketSummary,
     Order,
     Resolution,
+    Rows,
     Ticker,
     Trade,
     normalize_id,
@@ -51,6 +52,11 @@ class Reads:
     or a busy server; what then still fails is :exc:`ApiError` (a subclass for each of its codes),
     :exc:`RequestFailed` or :exc:`DecodeError`. Each may be cancelled at any time and disturbs nothing.
     Numbers are in chain units unless the model says *decimal*.
+
+    The rows of a list are independent: one that cannot be read costs no other. A list is a :class:`Rows`, a
+    tuple whose ``not_understood`` holds what could not be read. Reads about markets, trades and orders are
+    about the spot venue; ``turbo=True`` asks for the Turbo venue instead. An answer about the other venue
+    raises :exc:`WrongVenue`.
     """
 
     _runtime: Runtime
@@ -65,20 +71,20 @@ class Reads:
         """Return the fees of one market or of all, as immutable JSON: their shape is not documented."""
         return await self._rest().fees(None if market is None else self._key(market))
 
-    async def get_summary(self, market: str | Market) -> MarketSummary:
+    async def get_summary(self, market: str | Market, *, turbo: bool = False) -> MarketSummary:
         """Return the last 24 hours of a market."""
-        return await self._rest().summary(self._key(market))
+        return await self._rest().summary(self._key(market, turbo=turbo), turbo=turbo)
 
-    async def get_summaries(self) -> tuple[MarketSummary, ...]:
+    async def get_summaries(self, *, turbo: bool = False) -> Rows[MarketSummary]:
         """Return the last 24 hours of every market."""
-        return await self._rest().summaries()
+        return await self._rest().summaries(turbo=turbo)
 
-    async def get_ticker(self, market: str | Market) -> Ticker:
+    async def get_ticker(self, market: str | Market, *, turbo: bool = False) -> Ticker:
         """Return the top of the book and the last 24 hours of a market."""
-        return await self._rest().ticker(self._key(market))
+        return await self._rest().ticker(self._key(market, turbo=turbo), turbo=turbo)
 
     async def get_depth(
-        self, market: str | Market, precision: int = 1, limit: int | None = None
+        self, market: str | Market, precision: int = 1, limit: int | None = None, *, turbo: bool = False
     ) -> DepthUpdate:
         """Return an order book as a snapshot, best levels first.
 
@@ -86,8 +92,9 @@ class Reads:
           market: which one.
           precision: level of price grouping, 1 (finest) to 18: prices are rounded to ``10**precision``.
           limit: levels of each side at most.
+          turbo: the book of the Turbo venue instead of the spot venue.
         """
-        return await self._rest().depth(self._key(market), precision, limit)
+        return await self._rest().depth(self._key(market, turbo=turbo), precision, limit, turbo=turbo)
 
     async def get_bars(
         self,
@@ -97,7 +104,8 @@ class Reads:
         start: int | datetime | None = None,
         end: int | datetime | None = None,
         count_back: int | None = None,
-    ) -> tuple[Bar, ...]:
+        turbo: bool = False,
+    ) -> Rows[Bar]:
         """Return bars (candles), oldest first, 5000 at most.
 
         Args:
@@ -107,9 +115,10 @@ class Reads:
           end: end of the last, likewise; None takes this computer's clock.
           count_back: so many bars before `end`, instead of a start. There may be fewer: a span without a
             trade may have no bar.
+          turbo: those of the Turbo venue instead of the spot venue.
         """
-        rest = self._rest()
-        return await rest.bars(self._key(market), resolution, start=start, end=end, count_back=count_back)
+        rest, key = self._rest(), self._key(market, turbo=turbo)
+        return await rest.bars(key, resolution, start=start, end=end, count_back=count_back, turbo=turbo)
 
     # -- trades ---------------------------------------------------------------------------------
 
@@ -119,7 +128,9 @@ class Reads:
         count: int = 50,
         direction: Direction | str = Direction.DESCENDING,
         cursor: Cursor | Trade | None = None,
-    ) -> tuple[Trade, ...]:
+        *,
+        turbo: bool = False,
+    ) -> Rows[Trade]:
         """Return one page of a market's trades.
 
         Args:
@@ -128,8 +139,10 @@ class Reads:
           direction: newest first (``"desc"``) or oldest first (``"asc"``).
           cursor: the last trade of the page before, or its place; the new page may repeat it. To read on
             and on use :meth:`iter_trades`.
+          turbo: those of the Turbo venue instead of the spot venue.
         """
-        return await self._rest().trades(self._key(market), count, direction, cursor)
+        key = self._key(market, turbo=turbo)
+        return await self._rest().trades(key, count, direction, cursor, turbo=turbo)
 
     async def get_trades_by_account(
         self,
@@ -138,15 +151,17 @@ class Reads:
         count: int = 50,
         direction: Direction | str = Direction.DESCENDING,
         cursor: Cursor | Trade | None = None,
-    ) -> tuple[Trade, ...]:
+        *,
+        turbo: bool = False,
+    ) -> Rows[Trade]:
         """Return one page of an account's trades on a market; each tells the account's role in it.
 
         Args:
           account, market: whose and which.
-          count, direction, cursor: as for :meth:`get_trades`.
+          count, direction, cursor, turbo: as for :meth:`get_trades`.
         """
-        identity = identity_of(account)
-        return await self._rest().trades_by_account(self._key(market), identity, count, direction, cursor)
+        identity, key = identity_of(account), self._key(market, turbo=turbo)
+        return await self._rest().trades_by_account(key, identity, count, direction, cursor, turbo=turbo)
 
     def iter_trades(
         self,
@@ -155,6 +170,7 @@ class Reads:
         after: Cursor | Trade | None = None,
         *,
         account: Account | None = None,
+        turbo: bool = False,
     ) -> Pages[Trade]:
         """Iterate over a market's trades, each once; pages are read as they are needed.
 
@@ -163,12 +179,14 @@ class Reads:
           direction: oldest first (``"asc"``) or newest first (``"desc"``).
           after: where to begin; this very trade does not come. None begins at the end of the list that
             `direction` names.
-          account: only the trades of this account; each tells its role.
+          account: only the trades of this account; each has its role.
+          turbo: those of the Turbo venue instead of the spot venue.
 
         The iteration raises :exc:`IncompletePages` after ``Options.max_pages`` pages.
         """
         identity = None if account is None else identity_of(account)
-        return self._rest().iter_trades(self._key(market), direction, after, account=identity)
+        key = self._key(market, turbo=turbo)
+        return self._rest().iter_trades(key, direction, after, account=identity, turbo=turbo)
 
     # -- accounts -------------------------------------------------------------------------------
 
@@ -209,8 +227,7 @@ class Reads:
         """Return what an account holds of every asset that any market trades, zeros included."""
         identity = identity_of(account)
         rest = self._rest()
-        assets = assets_of((await self._runtime.markets()).markets)
-        return await rest.balances(identity, [asset.asset for asset in assets])
+        return await rest.balances(identity, (await self._runtime.markets()).asset_ids)
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -223,7 +240,8 @@ class Reads:
         cursor: Cursor | Order | None = None,
         *,
         only_open: bool = False,
-    ) -> tuple[Order, ...]:
+        turbo: bool = False,
+    ) -> Rows[Order]:
         """Return one page of an account's orders on a market.
 
         Args:
@@ -233,10 +251,10 @@ class Reads:
           cursor: the last order of the page before, or its place; the new page may repeat it. To read on
             and on use :meth:`iter_orders`.
           only_open: leave out those that are no longer on the book.
+          turbo: those of the Turbo venue instead of the spot venue.
         """
-        identity = identity_of(account)
-        key = self._key(market)
-        return await self._rest().orders(key, identity, count, direction, cursor, only_open=only_open)
+        identity, key, rest = identity_of(account), self._key(market, turbo=turbo), self._rest()
+        return await rest.orders(key, identity, count, direction, cursor, only_open=only_open, turbo=turbo)
 
     def iter_orders(
         self,
@@ -246,6 +264,7 @@ class Reads:
         after: Cursor | Order | None = None,
         *,
         only_open: bool = False,
+        turbo: bool = False,
     ) -> Pages[Order]:
         """Iterate over an account's orders on a market, each once; pages are read as they are needed.
 
@@ -253,28 +272,31 @@ class Reads:
           account, market: whose and which.
           direction, after: as for :meth:`iter_trades`.
           only_open: leave out those that are no longer on the book.
+          turbo: those of the Turbo venue instead of the spot venue.
 
         The iteration raises :exc:`IncompletePages` after ``Options.max_pages`` pages.
         """
-        identity = identity_of(account)
-        return self._rest().iter_orders(self._key(market), identity, direction, after, only_open=only_open)
+        identity, key, rest = identity_of(account), self._key(market, turbo=turbo), self._rest()
+        return rest.iter_orders(key, identity, direction, after, only_open=only_open, turbo=turbo)
 
-    async def get_order(self, market: str | Market, order_id: str) -> Order:
+    async def get_order(self, market: str | Market, order_id: str, *, turbo: bool = False) -> Order:
         """Return one order.
 
         Raises:
           OrderNotFound: the market has no such order.
         """
-        return await self._rest().order(self._key(market), order_id)
+        return await self._rest().order(self._key(market, turbo=turbo), order_id, turbo=turbo)
 
-    async def get_active_orders(self, account: Account, market: str | Market) -> tuple[ActiveOrder, ...]:
-        """Return which orders and triggers of an account are active on a market."""
+    async def get_active_orders(
+        self, account: Account, market: str | Market, *, turbo: bool = False
+    ) -> Rows[ActiveOrder]:
+        """Return the newest 50 orders and triggers of an account that are active on a market."""
         identity = identity_of(account)
-        return await self._rest().active_orders(self._key(market), identity)
+        return await self._rest().active_orders(self._key(market, turbo=turbo), identity, turbo=turbo)
 
     # -- aggregated -----------------------------------------------------------------------------
 
-    async def get_aggregated_assets(self) -> tuple[AggregatedAsset, ...]:
+    async def get_aggregated_assets(self) -> Rows[AggregatedAsset]:
         """Return the list of assets, in whole units."""
         return await self._rest().aggregated_assets()
 
@@ -282,19 +304,19 @@ class Reads:
         """Return the book of a pair such as ``FUEL_USDC``, in whole units; `depth` up to 500, 0 for all."""
         return await self._rest().aggregated_orderbook(pair, depth)
 
-    async def get_aggregated_summary(self) -> tuple[AggregatedSummary, ...]:
+    async def get_aggregated_summary(self) -> Rows[AggregatedSummary]:
         """Return the last 24 hours of every pair, in whole units."""
         return await self._rest().aggregated_summary()
 
-    async def get_aggregated_ticker(self) -> tuple[AggregatedTicker, ...]:
+    async def get_aggregated_ticker(self) -> Rows[AggregatedTicker]:
         """Return last price and volumes of every pair, in whole units."""
         return await self._rest().aggregated_ticker()
 
-    async def get_aggregated_trades(self, pair: str) -> tuple[AggregatedTrade, ...]:
+    async def get_aggregated_trades(self, pair: str) -> Rows[AggregatedTrade]:
         """Return the latest trades of a pair such as ``FUEL_USDC``, in whole units."""
         return await self._rest().aggregated_trades(pair)
 
-    async def get_coingecko_tickers(self) -> tuple[CoinGeckoTicker, ...]:
+    async def get_coingecko_tickers(self) -> Rows[CoinGeckoTicker]:
         """Return every pair in CoinGecko's shape, in whole units."""
         return await self._rest().coingecko_tickers()
 
@@ -309,13 +331,13 @@ class Reads:
             raise trio.ClosedResourceError("the client is closed")
         return self._runtime.rest
 
-    def _key(self, market: str | Market) -> MarketKey:
+    def _key(self, market: str | Market, *, turbo: bool = False) -> MarketKey:
         """Return the market's id, or what finds it once the other arguments have proved right."""
         check_market(market)
-        return plain_market_id(market) or partial(self._find_market, str(market))
+        return plain_market_id(market) or partial(self._find_market, str(market), turbo=turbo)
 
-    async def _find_market(self, name: str) -> Id:
-        return (await self._runtime.market(name)).market_id
+    async def _find_market(self, name: str, *, turbo: bool) -> Id:
+        return (await self._runtime.market(name, turbo=turbo)).market_id
 
     async def _asset_id(self, asset: str | Asset) -> str:
         if isinstance(asset, str):
@@ -331,7 +353,8 @@ class Reads:
             return asset
         if not isinstance(asset, str) or not asset:
             raise InvalidRequest(f"an asset is a symbol, an asset id or an Asset, not {asset!r:.80}")
-        known = assets_of((await self._runtime.markets()).markets)
+        markets = await self._runtime.markets()
+        known = assets_of(markets.markets)
         wanted = asset.casefold()
         found = [
             entry for entry in known if wanted in {entry.symbol.casefold(), entry.asset, entry.asset[2:]}
@@ -341,4 +364,5 @@ class Reads:
         if found:
             raise InvalidRequest(f"several assets are called {asset!r}: name it by its id")
         symbols = ", ".join(sorted(entry.symbol for entry in known)) or "none"
-        raise InvalidRequest(f"no asset {asset!r:.80}; the markets trade: {symbols}")
+        more = f"; {len(markets.unreadable)} markets could not be read" if markets.unreadable else ""
+        raise InvalidRequest(f"no asset {asset!r:.80}; the markets trade: {symbols}{more}")

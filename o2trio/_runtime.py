@@ -8,10 +8,10 @@ from contextlib import suppress
 import trio
 
 from ._network import NetworkConfig, Options
-from .models import Id, Market, Markets
+from .models import Id, Market, Markets, NotUnderstood
 from .recovery import Recovery
 from .rest import RestClient
-from .streams import Event, EventFeed, Hub, Mailbox, Port, Topic, TradeLag
+from .streams import Event, EventFeed, Hub, Mailbox, Oddities, Port, Topic, TradeLag
 from .trading._desk import Desk
 from .transport import Connection, backoff_delays
 from .wire import AnyUpdate
@@ -34,12 +34,14 @@ class Runtime:
         self.closed = False
         # Asked for every message; by way of trio.current_time() it would take three times as long.
         self.now = trio.lowlevel.current_clock().current_time
+        self.oddities = Oddities(self.emit, self.now)
+        rest.on_odd, rest.on_unreadable = self.oddities.note_fields, self.oddities.note_entries
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
         self._connections: set[Connection] = set()
         self._connection_over = trio.Event()
         self._desks: dict[Id, Desk] = {}
-        self._markets: Markets | None = None
+        self._markets: dict[bool, Markets] = {}
         self._reading_markets = trio.Lock()
 
     # -- what the streams ask for (Host) --------------------------------------------------------
@@ -87,6 +89,12 @@ class Runtime:
             self._recovery.learn, topic, topic.epoch, name=f"o2trio beginning of {topic.key}"
         )
 
+    def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
+        """Read the orders that `entries` could not say."""
+        self._nursery.start_soon(
+            self._recovery.look_up, topic, topic.epoch, entries, name=f"o2trio look-up for {topic.key}"
+        )
+
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
         """Read for a slow consumer the trades that it missed."""
         self._nursery.start_soon(
@@ -95,24 +103,23 @@ class Runtime:
 
     # -- what the client asks for ---------------------------------------------------------------
 
-    async def markets(self, *, refresh: bool = False) -> Markets:
-        """Return the exchange's markets, read once and kept; several callers share one request."""
-        known = self._markets
+    async def markets(self, *, refresh: bool = False, turbo: bool = False) -> Markets:
+        """Return the markets of a venue, read once and kept; several callers share one request."""
+        known = self._markets.get(turbo)
         if known is None or refresh:
             async with self._reading_markets:
-                if self._markets is known:
-                    self._markets = await self.rest.markets()
+                if self._markets.get(turbo) is known:
+                    self._markets[turbo] = await self.rest.markets(turbo=turbo)
         else:
             await trio.lowlevel.checkpoint()
-        assert self._markets is not None
-        return self._markets
+        return self._markets[turbo]
 
-    async def market(self, name: str) -> Market:
+    async def market(self, name: str, *, turbo: bool = False) -> Market:
         """Return the market with this pair or id; an unknown one is looked for in a fresh list once."""
-        known = self._markets
-        markets = await self.markets()
+        known = self._markets.get(turbo)
+        markets = await self.markets(turbo=turbo)
         if markets is known and name not in markets:
-            markets = await self.markets(refresh=True)
+            markets = await self.markets(refresh=True, turbo=turbo)
         return markets.find(name)
 
     def desk(self, account: Id) -> Desk:

@@ -20,7 +20,7 @@ from collections.abc import (
 )
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import trio
 
@@ -49,7 +49,7 @@ from .streams import State, StateMemory, Topic, order_part
 from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
 
-__all__ = ["Reader", "StateReading"]
+__all__ = ["MarketLists", "Reader", "StateReading"]
 
 T = TypeVar("T")
 
@@ -64,16 +64,24 @@ _URGENT = 16
 Part = Hashable
 
 
+class MarketLists(Protocol):
+    """Gives the list of a venue's markets, read or remembered."""
+
+    def __call__(self, *, turbo: bool = ...) -> Awaitable[Markets]:
+        """Return the list."""
+        ...
+
+
 class Reader:
     """Repeats reads until they succeed, at most ``Options.repair_concurrency`` at a time for one client.
 
     Attributes:
       rest: where to read.
-      markets: gives the list of markets, read or remembered.
+      markets: gives the list of a venue's markets, read or remembered.
       options: the limits.
     """
 
-    def __init__(self, rest: RestClient, markets: Callable[[], Awaitable[Markets]], options: Options) -> None:
+    def __init__(self, rest: RestClient, markets: MarketLists, options: Options) -> None:
         self.rest = rest
         self.markets = markets
         self.options = options
@@ -114,6 +122,7 @@ class StateReading:
         self._topic = topic
         self._memory: StateMemory = topic.memory
         self._reader = reader
+        self._turbo = topic.key.turbo
         self._kind = _KINDS[topic.key.kind]
         self._is_repair = topic.state is State.REPAIRING
         self._is_over = self._has_begun = self._has_read = False
@@ -185,7 +194,7 @@ class StateReading:
         return await self._reader.persist(read, partial(setattr, self, "_trouble"))
 
     async def _markets(self) -> Markets:
-        return await self._ask(self._reader.markets)
+        return await self._ask(partial(self._reader.markets, turbo=self._turbo))
 
     async def _each(self, names: Mapping[Part, str], read: Callable[[Part], Awaitable[None]]) -> None:
         """Read parts side by side; each has a name for messages."""
@@ -320,7 +329,9 @@ class StateReading:
         if known is None and not is_whole and self._is_repair:
             self._doubt("it was not known yet which orders were open before the break")
         if not is_whole or len(missing) > 1 or any(order.market_id is None for order in missing):
-            await self._take_all(self._reader.rest.iter_orders(market_id, identity, only_open=True))
+            await self._take_all(
+                self._reader.rest.iter_orders(market_id, identity, only_open=True, turbo=self._turbo)
+            )
         for order in self._not_found(missing):
             if order.market_id == market_id and order.owner == identity:
                 await self._find(order, [market_id])
@@ -332,7 +343,7 @@ class StateReading:
     ) -> tuple[list[Order], bool]:
         """Read the orders that were created since the time `known`; return whether they are all there are."""
         rest = self._reader.rest
-        page = await self._ask(partial(rest.orders, market_id, identity))
+        page = await self._ask(partial(rest.orders, market_id, identity, turbo=self._turbo))
         odd = page.not_understood if isinstance(page, Rows) else ()
         self._odd |= {row.ids.get("order_id") or repr(row.raw): row for row in odd}
         self._take(page)
@@ -340,7 +351,7 @@ class StateReading:
             return list(page), True
         if known is None or not page or _is_older(page[-1], known):
             return list(page), known is not None and bool(page)
-        pages = rest.iter_orders(market_id, identity, Direction.DESCENDING, page[-1])
+        pages = rest.iter_orders(market_id, identity, Direction.DESCENDING, page[-1], turbo=self._turbo)
         more = await self._take_all(pages, until=lambda order: _is_older(order, known))
         return [*page, *more], True
 
@@ -374,7 +385,13 @@ class StateReading:
         """Read one order, which is in one of `markets`."""
         for market_id in markets:
             with suppress(OrderNotFound):
-                self._take([await self._ask(partial(self._reader.rest.order, market_id, order.order_id))])
+                self._take(
+                    [
+                        await self._ask(
+                            partial(self._reader.rest.order, market_id, order.order_id, turbo=self._turbo)
+                        )
+                    ]
+                )
                 return
         self._lost.append(order.order_id)
 
@@ -402,7 +419,8 @@ class _Kind(NamedTuple):
 
 
 def _has_order(part: Part, entry: object) -> bool:
-    assert isinstance(entry, Order)
+    if not isinstance(entry, Order):
+        return True  # A trigger order, or not understood: it may be of any part.
     if isinstance(part, str):
         return False  # One order alone: what it says is older than a live update, and is left out.
     market_id, owner = cast("tuple[Id, Identity]", part)
@@ -410,8 +428,7 @@ def _has_order(part: Part, entry: object) -> bool:
 
 
 def _has_balance(part: Part, entry: object) -> bool:
-    assert isinstance(entry, Balance)
-    return part == (entry.identity, entry.asset_id)
+    return not isinstance(entry, Balance) or part == (entry.identity, entry.asset_id)
 
 
 def _has_nonce(part: Part, entry: object) -> bool:

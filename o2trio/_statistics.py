@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
-from .streams import Hub, State
+from .streams import Hub, Oddities, State
 
 __all__ = ["ClientStatistics", "TopicStatistics", "statistics_of"]
 
@@ -28,18 +30,24 @@ class ClientStatistics:
     Attributes:
       connections: numbers of its WebSockets, with whether each is up.
       frames: messages received since the client was opened, by connections that are gone, too.
-      unrouted: data frames among them that no stream was there for.
+      unrouted: messages among them that no stream was there for, and answers to no heartbeat.
       topics: its server subscriptions.
+      fields_not_understood: how often each shape of a field came that could not be read, in streams and REST
+        answers; a shape is a field together with a kind of JSON value. Beyond 256 shapes the rest counts as
+        one.
+      entries_not_understood: entries of messages and answers that were not understood.
     """
 
     connections: dict[int, bool]
     frames: int
     unrouted: int
     topics: tuple[TopicStatistics, ...]
+    fields_not_understood: Mapping[str, int] = attrs.field(factory=dict[str, int])
+    entries_not_understood: int = 0
 
 
-def statistics_of(hub: Hub) -> ClientStatistics:
-    """Count what `hub` holds."""
+def statistics_of(hub: Hub, oddities: Oddities) -> ClientStatistics:
+    """Count what `hub` holds, and what came that was not understood."""
     return ClientStatistics(
         connections={port.number: port.online for port in hub.ports},
         frames=hub.frames + sum(port.frames for port in hub.ports),
@@ -55,4 +63,6 @@ def statistics_of(hub: Hub) -> ClientStatistics:
             )
             for topic in hub.topics
         ),
+        fields_not_understood=dict(oddities.fields),
+        entries_not_understood=oddities.entries,
     )

@@ -60,7 +60,12 @@ class Streaming(Reads):
     # -- streams --------------------------------------------------------------------------------
 
     def stream_depth(
-        self, market: str | Market, precision: int = 1, *, on_overflow: OnOverflow = "heal"
+        self,
+        market: str | Market,
+        precision: int = 1,
+        *,
+        turbo: bool = False,
+        on_overflow: OnOverflow = "heal",
     ) -> Subscription[DepthUpdate]:
         """Stream the order book of `market`: a snapshot, then signed changes.
 
@@ -68,14 +73,15 @@ class Streaming(Reads):
           market: a pair such as ``"fFUEL/fUSDC"``, a market id or a :class:`Market`.
           precision: level of price grouping: prices are grouped to ``10**precision`` chain units. 1 is
             the finest. The exchange lists 1 to 9; 10 to 18 are taken, with a warning in the log.
+          turbo: that of the Turbo venue instead of the spot venue. The venues share no connection.
           on_overflow: ``"heal"``, or ``"raise"`` to end with :exc:`ConsumerTooSlow` instead.
 
         Whoever joins late gets a snapshot of the current book. A consumer that is too slow finds its
         backlog replaced by one.
         """
-        check_market(market)
+        _check_market(market, turbo=turbo)
         _check_precision(precision)
-        find = partial(self._market_keys, Kind.DEPTH, market, precision, None)
+        find = partial(self._market_keys, Kind.DEPTH, market, precision, None, turbo=turbo)
         return self._stream(find, on_overflow=on_overflow)
 
     def stream_depth_view(
@@ -84,33 +90,40 @@ class Streaming(Reads):
         precision: int = 1,
         frequency: Frequency | str = Frequency.MS_500,
         *,
+        turbo: bool = False,
         on_overflow: OnOverflow = "heal",
     ) -> Subscription[DepthUpdate]:
         """Stream periodic full views of the order book of `market`; each replaces the one before.
 
         Args:
-          market, precision, on_overflow: as for :meth:`stream_depth`.
+          market, precision, turbo, on_overflow: as for :meth:`stream_depth`.
           frequency: ``"100ms"``, ``"500ms"``, ``"1s"`` or ``"3s"``.
 
         A consumer that is too slow keeps the latest view.
         """
-        check_market(market)
+        _check_market(market, turbo=turbo)
         _check_precision(precision)
         try:
             every = Frequency(frequency)
         except ValueError:
             known = ", ".join(Frequency)
             raise InvalidRequest(f"frequency must be one of {known}, not {frequency!r:.40}") from None
-        find = partial(self._market_keys, Kind.DEPTH_VIEW, market, precision, every)
+        find = partial(self._market_keys, Kind.DEPTH_VIEW, market, precision, every, turbo=turbo)
         return self._stream(find, on_overflow=on_overflow)
 
     def stream_trades(
-        self, market: str | Market, *, on_gap: OnGap = "mark", on_overflow: OnOverflow = "heal"
+        self,
+        market: str | Market,
+        *,
+        turbo: bool = False,
+        on_gap: OnGap = "mark",
+        on_overflow: OnOverflow = "heal",
     ) -> Subscription[TradeUpdate]:
         """Stream the trades of `market` from now on, each once and in order.
 
         Args:
           market: a pair, a market id or a :class:`Market`.
+          turbo: as for :meth:`stream_depth`.
           on_gap: what to do where trades are missing for good: ``"mark"`` or ``"raise"`` (:exc:`StreamGap`).
           on_overflow: ``"heal"``, or ``"raise"`` to end with :exc:`ConsumerTooSlow` instead.
 
@@ -118,8 +131,8 @@ class Streaming(Reads):
         a consumer that was too slow is given what it missed in the same way when it has room. If they cannot
         be read in time (see :class:`Options`), one empty update (origin ``GAP``) says what is missing.
         """
-        check_market(market)
-        find = partial(self._market_keys, Kind.TRADES, market, None, None)
+        _check_market(market, turbo=turbo)
+        find = partial(self._market_keys, Kind.TRADES, market, None, None, turbo=turbo)
         return self._stream(find, on_gap=on_gap, on_overflow=on_overflow)
 
     def stream_orders(
@@ -127,6 +140,7 @@ class Streaming(Reads):
         account: Accounts,
         *,
         seed: bool = False,
+        turbo: bool = False,
         on_gap: OnGap = "mark",
         on_overflow: OnOverflow = "heal",
     ) -> Subscription[OrderUpdate]:
@@ -135,6 +149,7 @@ class Streaming(Reads):
         Args:
           account: a trade account id, an ``AccountInfo``, an ``Identity``, or several of them.
           seed: begin with the open orders as they are, read over REST (origin ``SNAPSHOT``).
+          turbo: those of the Turbo venue instead of the spot venue. The venues share no connection.
           on_gap: what to do where something is missing for good: ``"mark"`` or ``"raise"``
             (:exc:`StreamGap`).
           on_overflow: ``"heal"``, or ``"raise"`` to end with :exc:`ConsumerTooSlow` instead.
@@ -143,7 +158,7 @@ class Streaming(Reads):
         cannot all be read within ``Options.repair_timeout``, also an empty update (origin ``GAP``) that names
         the markets and accounts. A consumer that is too slow gets the latest state of each order.
         """
-        return self._account_stream(Kind.ORDERS, account, seed, on_gap, on_overflow)
+        return self._account_stream(Kind.ORDERS, account, seed, on_gap, on_overflow, turbo=turbo)
 
     def stream_balances(
         self,
@@ -153,7 +168,7 @@ class Streaming(Reads):
         on_gap: OnGap = "mark",
         on_overflow: OnOverflow = "heal",
     ) -> Subscription[BalanceUpdate]:
-        """Stream the changes of an account's balances from now on.
+        """Stream the changes of an account's balances from now on, whatever the venue: an account has none.
 
         Args:
           account: as for :meth:`stream_orders`.
@@ -172,7 +187,7 @@ class Streaming(Reads):
         on_gap: OnGap = "mark",
         on_overflow: OnOverflow = "heal",
     ) -> Subscription[NonceUpdate]:
-        """Stream the sequential nonce of an account from now on.
+        """Stream the sequential nonce of an account from now on, whatever the venue: an account has none.
 
         Args:
           account: as for :meth:`stream_orders`.
@@ -183,37 +198,43 @@ class Streaming(Reads):
         """
         return self._account_stream(Kind.NONCE, account, seed, on_gap, on_overflow)
 
-    def order_book(self, market: str | Market, precision: int = 1) -> OrderBook:
+    def order_book(self, market: str | Market, precision: int = 1, *, turbo: bool = False) -> OrderBook:
         """Keep the order book of `market` for as long as the returned context manager is entered.
 
         Args:
-          market, precision: as for :meth:`stream_depth`; book and streams share one server subscription.
+          market, precision, turbo: as for :meth:`stream_depth`; book and streams share one server
+            subscription.
         """
-        check_market(market)
+        _check_market(market, turbo=turbo)
         _check_precision(precision)
         self._check_open()
-        return OrderBook(self._runtime, market, precision)
+        return OrderBook(self._runtime, market, precision, turbo=turbo)
 
-    def stream_bars(self, market: str | Market, resolution: Resolution | str = "1m") -> BarStream:
+    def stream_bars(
+        self, market: str | Market, resolution: Resolution | str = "1m", *, turbo: bool = False
+    ) -> BarStream:
         """Stream the bars of `market`, made from its trades; right from the first one on.
 
         Args:
           market: a pair, a market id or a :class:`Market`.
           resolution: for example ``"1m"`` or ``"1d"``.
+          turbo: as for :meth:`stream_depth`.
         """
-        check_market(market)
+        _check_market(market, turbo=turbo)
         self._check_open()
-        return BarStream(partial(self.stream_trades, market), self._runtime, market, resolution)
+        subscribe = partial(self.stream_trades, market, turbo=turbo)
+        return BarStream(subscribe, self._runtime, market, resolution, turbo=turbo)
 
-    def stream_ticker(self, market: str | Market) -> TickerStream:
+    def stream_ticker(self, market: str | Market, *, turbo: bool = False) -> TickerStream:
         """Stream the best bid, best ask and last price of `market`, each time one of them changes.
 
         Args:
           market: a pair, a market id or a :class:`Market`.
+          turbo: as for :meth:`stream_depth`.
         """
-        check_market(market)
+        _check_market(market, turbo=turbo)
         self._check_open()
-        return TickerStream(self._runtime, market)
+        return TickerStream(self._runtime, market, turbo=turbo)
 
     def events(self) -> Subscription[Event]:
         """Stream what happens to the connections and streams of this client, from now on."""
@@ -239,9 +260,16 @@ class Streaming(Reads):
             raise trio.ClosedResourceError("the client is closed")
 
     def _account_stream(
-        self, kind: Kind, accounts: Accounts, seed: bool, on_gap: OnGap, on_overflow: OnOverflow
+        self,
+        kind: Kind,
+        accounts: Accounts,
+        seed: bool,
+        on_gap: OnGap,
+        on_overflow: OnOverflow,
+        *,
+        turbo: bool = False,
     ) -> Subscription[U]:
-        keys = identity_keys(kind, _identities(accounts))
+        keys = identity_keys(kind, _identities(accounts), turbo=turbo)
         if seed and len(keys) > 1:
             raise InvalidRequest(f"seed=True takes at most {MAX_IDENTITIES} accounts; open several streams")
 
@@ -251,13 +279,19 @@ class Streaming(Reads):
         return self._stream(find, seed=seed, on_gap=on_gap, on_overflow=on_overflow)
 
     async def _market_keys(
-        self, kind: Kind, market: str | Market, precision: int | None, frequency: Frequency | None
+        self,
+        kind: Kind,
+        market: str | Market,
+        precision: int | None,
+        frequency: Frequency | None,
+        *,
+        turbo: bool,
     ) -> list[TopicKey]:
         market_id = plain_market_id(market)
         if market_id is None:
             assert isinstance(market, str)
-            market_id = (await self._runtime.market(market)).market_id
-        return [TopicKey(kind, market_id, precision, frequency)]
+            market_id = (await self._runtime.market(market, turbo=turbo)).market_id
+        return [TopicKey(kind, market_id, precision, frequency, turbo=turbo)]
 
     def _stream(
         self,
@@ -286,6 +320,16 @@ class Streaming(Reads):
             partial(runtime.hub.detach, mailbox),
             runtime.soon,
             raise_gaps=on_gap == "raise",
+        )
+
+
+def _check_market(market: str | Market, *, turbo: bool) -> None:
+    check_market(market)
+    if not isinstance(turbo, bool):
+        raise InvalidRequest(f"turbo must be True or False, not {turbo!r:.40}")
+    if isinstance(market, Market) and market.turbo is not turbo:
+        raise InvalidRequest(
+            f"{market.pair} is a Market with turbo={market.turbo}: pass turbo={market.turbo}"
         )
 
 

@@ -46,10 +46,11 @@ class TickerStream(DerivedStream[TickerUpdate]):
     consumer that is slow finds the latest only: there is no backlog.
     """
 
-    def __init__(self, runtime: Runtime, market: str | Market) -> None:
+    def __init__(self, runtime: Runtime, market: str | Market, *, turbo: bool = False) -> None:
         super().__init__()
         self._runtime = runtime
         self._name = market
+        self._turbo = turbo
         self._subscription: Subscription[AnyUpdate] | None = None
         self._topics: list[Topic] = []
         self._last: Trade | None = None
@@ -57,7 +58,7 @@ class TickerStream(DerivedStream[TickerUpdate]):
         self._told: TickerUpdate | None = None
 
     async def _start(self) -> None:
-        find = partial(_find, self._runtime, self._name)
+        find = partial(_find, self._runtime, self._name, turbo=self._turbo)
         self._subscription, self._topics = subscribe_latest(self._runtime, find)
         await self._subscription.__aenter__()
         await self._read_last()
@@ -68,7 +69,7 @@ class TickerStream(DerivedStream[TickerUpdate]):
         if not self._in_doubt:
             update = await self._subscription.receive()
             if isinstance(update, TradeUpdate):
-                self._in_doubt = update.origin is Origin.GAP
+                self._in_doubt = update.origin is Origin.GAP or bool(update.not_understood)
                 self._last = None if self._in_doubt else self._later(update.trades)
         if self._in_doubt:
             with (
@@ -87,14 +88,15 @@ class TickerStream(DerivedStream[TickerUpdate]):
         """Ask REST for the last trade: nobody has told it on the stream."""
         market_id = self._topics[0].key.market_id
         assert market_id is not None
-        self._last = self._later(await self._runtime.rest.trades(market_id, 1))
+        self._last = self._later(await self._runtime.rest.trades(market_id, 1, turbo=self._turbo))
         self._in_doubt = False
 
     def _later(self, trades: Sequence[Trade]) -> Trade | None:
-        # REST and the stream may be ahead of one another.
-        if trades and (self._last is None or trades[-1].timestamp >= self._last.timestamp):
-            return trades[-1]
-        return self._last
+        if not trades or self._last is None:
+            return trades[-1] if trades else self._last
+        # REST and the stream may be ahead of one another. Where a time is missing, what came later counts.
+        newest, known = trades[-1].milliseconds, self._last.milliseconds
+        return self._last if newest is not None and known is not None and newest < known else trades[-1]
 
     def _tell(self) -> None:
         """Put how things stand into the buffer, unless that was told before."""
@@ -113,6 +115,9 @@ class TickerStream(DerivedStream[TickerUpdate]):
             self._ready.append(now)
 
 
-async def _find(runtime: Runtime, name: str | Market) -> list[TopicKey]:
-    market = name if isinstance(name, Market) else await runtime.market(name)
-    return [TopicKey(Kind.DEPTH, market.market_id, 1), TopicKey(Kind.TRADES, market.market_id)]
+async def _find(runtime: Runtime, name: str | Market, *, turbo: bool) -> list[TopicKey]:
+    market = name if isinstance(name, Market) else await runtime.market(name, turbo=turbo)
+    return [
+        TopicKey(Kind.DEPTH, market.market_id, 1, turbo=turbo),
+        TopicKey(Kind.TRADES, market.market_id, turbo=turbo),
+    ]

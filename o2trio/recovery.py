@@ -11,16 +11,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import trio
 
+from ._api_errors import OrderNotFound
 from ._errors import CallerError
 from ._network import Options
 from ._nursery import BareNursery
-from ._state_reads import Reader, StateReading
-from .models import Direction, Id, Markets, NotUnderstood, Origin, Rows, Trade, TradeUpdate, trade_key
+from ._state_reads import MarketLists, Reader, StateReading
+from .models import (
+    Direction,
+    Id,
+    NotUnderstood,
+    Order,
+    OrderUpdate,
+    Origin,
+    Rows,
+    Trade,
+    trade_key,
+)
 from .rest import MAX_TRADES, RestClient
 from .streams import Mailbox, Topic, TradeLag, first_trade
 from .wire import AnyUpdate, Kind
@@ -44,7 +55,7 @@ class _GaveUp(Exception):
 class Recovery:
     """Reads what topics and slow consumers of one client missed."""
 
-    def __init__(self, rest: RestClient, markets: Callable[[], Awaitable[Markets]], options: Options) -> None:
+    def __init__(self, rest: RestClient, markets: MarketLists, options: Options) -> None:
         self._reader = Reader(rest, markets, options)
         self._rest = rest
         self._options = options
@@ -131,6 +142,32 @@ class Recovery:
                 await trio.sleep(_PROMPT_SECONDS)
         return False
 
+    async def look_up(self, topic: Topic, epoch: int, entries: Iterable[NotUnderstood]) -> None:
+        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
+
+        Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
+        An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.
+        """
+        found: list[Order] = []
+        await trio.sleep(self._options.indexer_lag)
+        with trio.move_on_after(self._options.repair_timeout):
+            for entry in entries:
+                with suppress(CallerError):
+                    found += await self._order_of(entry, turbo=topic.key.turbo)
+        if found and not await self._has_arrived(topic):
+            found.clear()
+        topic.looked_up(epoch, [OrderUpdate(orders=tuple(found), origin=Origin.BACKFILL)])
+
+    async def _order_of(self, entry: NotUnderstood, *, turbo: bool) -> list[Order]:
+        """Read the order that `entry` names, in its market or in any; nothing if REST knows none."""
+        order_id, market_id = Id(entry.ids["order_id"]), entry.ids.get("market_id")
+        markets = await self._reader.persist(partial(self._reader.markets, turbo=turbo), _log.debug)
+        for each in [market.market_id for market in markets] if market_id is None else [Id(market_id)]:
+            with suppress(OrderNotFound):
+                read = partial(self._rest.order, each, order_id, turbo=turbo)
+                return [await self._reader.persist(read, _log.debug)]
+        return []
+
     # -- trades ---------------------------------------------------------------------------------
 
     async def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
@@ -157,18 +194,9 @@ class Recovery:
             page, odd = await pages.read(lag.ledger.last, pages.progress + self._options.repair_timeout)
             if mailbox.lag is not lag:
                 return
-            items = lag.take(page)
+            items = lag.take(page, odd)
             if items:
                 pages.came_further()
-            if odd:
-                items.append(
-                    TradeUpdate(
-                        market_id=pages.market_id,
-                        origin=Origin.BACKFILL,
-                        epoch=topic.epoch,
-                        not_understood=odd,
-                    )
-                )
             yield items
 
     async def _read_trades(self, topic: Topic, epoch: int) -> None:
@@ -192,7 +220,7 @@ class Recovery:
     async def _find_beginning(self, topic: Topic, epoch: int) -> None:
         """Find out after which trade a later repair goes on."""
         pages = _TradePages(self._reader, topic)
-        newest = partial(self._rest.trades, pages.market_id, 1, Direction.DESCENDING)
+        newest = partial(self._rest.trades, pages.market_id, 1, Direction.DESCENDING, turbo=topic.key.turbo)
         try:
             trades = await pages.persist(newest, trio.current_time() + self._options.repair_timeout)
         except _GaveUp as failure:
@@ -232,6 +260,7 @@ class _TradePages:
         self.market_id: Id = topic.key.market_id
         self.is_full = False
         self.progress = trio.current_time()
+        self._turbo = topic.key.turbo
         self._reader = reader
         self._trouble = ""
         self._is_stuck = self._has_begun = False
@@ -247,7 +276,14 @@ class _TradePages:
         Raises:
           _GaveUp: it took until the time `by`.
         """
-        read = partial(self._reader.rest.trades, self.market_id, MAX_TRADES, Direction.ASCENDING, last)
+        read = partial(
+            self._reader.rest.trades,
+            self.market_id,
+            MAX_TRADES,
+            Direction.ASCENDING,
+            last,
+            turbo=self._turbo,
+        )
         with trio.CancelScope(deadline=by):
             if self._is_stuck:
                 await trio.sleep(_POLL_SECONDS)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio import InvalidRequest, Options, RequestFailed
+from o2trio import InvalidRequest, Options, OrderNotFound, RequestFailed
 from o2trio.models import (
     AccountInfo,
     Balance,
@@ -17,6 +18,7 @@ from o2trio.models import (
     Id,
     Identity,
     NotUnderstood,
+    Order,
     Origin,
     Rows,
     Trade,
@@ -24,11 +26,30 @@ from o2trio.models import (
 from o2trio.recovery import Recovery
 from o2trio.streams import State, Topic, TopicKey
 from o2trio.wire import AnyUpdate, Kind, decode
-from tests.streams.world import ASSET, TRADES, World, account, balances, drain, nonce, origins, trades
+from tests.streams.world import (
+    ASSET,
+    MARKET,
+    ORDERS,
+    OTHER,
+    TRADES,
+    World,
+    account,
+    balances,
+    drain,
+    nonce,
+    orders,
+    origins,
+    trades,
+)
 
 SECOND = Id("0x" + "d4" * 32)
 MARKETS: Any = SimpleNamespace(
-    markets=[SimpleNamespace(base=SimpleNamespace(asset=ASSET), quote=SimpleNamespace(asset=SECOND))] * 2
+    markets=[
+        SimpleNamespace(
+            market_id=market_id, base=SimpleNamespace(asset=ASSET), quote=SimpleNamespace(asset=SECOND)
+        )
+        for market_id in (MARKET, OTHER)
+    ]
 )
 OPTIONS = Options(jitter=lambda: 1.0, buffer_size=4)
 
@@ -47,6 +68,8 @@ class Rest:
         self.trades_there: list[Trade] = []
         self.inclusive = False
         self.calls = self.failures = 0
+        self.venues: set[bool] = set()
+        self.known: dict[tuple[str, str], Order] = {}
 
     async def _read(self) -> None:
         self.calls += 1
@@ -55,9 +78,17 @@ class Rest:
             self.failures -= 1
             raise RequestFailed("no answer")
 
-    async def markets(self) -> Any:
+    async def markets(self, *, turbo: bool = False) -> Any:
+        assert not turbo
         await self._read()
         return MARKETS.markets
+
+    async def order(self, market: Id, order_id: Id, *, turbo: bool = False) -> Order:
+        await self._read()
+        self.venues.add(turbo)
+        if (market, order_id) not in self.known:
+            raise OrderNotFound("there is none", status=404)
+        return self.known[market, order_id]
 
     async def account(self, trade_account_id: Id) -> AccountInfo | None:
         await self._read()
@@ -76,9 +107,16 @@ class Rest:
         )
 
     async def trades(
-        self, market: Id, count: int, direction: Direction, after: Trade | None = None
+        self,
+        market: Id,
+        count: int,
+        direction: Direction,
+        after: Trade | None = None,
+        *,
+        turbo: bool = False,
     ) -> tuple[Trade, ...]:
         await self._read()
+        self.venues.add(turbo)
         if direction is Direction.DESCENDING:
             return tuple(self.trades_there[-count:])
         there = self.trades_there
@@ -133,6 +171,114 @@ async def test_only_nonces_that_changed_are_told(autojump_clock: MockClock) -> N
     assert trio.current_time() - start >= OPTIONS.indexer_lag
     assert [(u.contract_id, u.nonce, u.origin) for u in drain(box)] == [(account(2).id, 5, Origin.BACKFILL)]
     assert rest.calls == 4
+
+
+async def test_a_trade_in_two_spellings_is_one_and_leaves_no_gap(autojump_clock: MockClock) -> None:
+    """Stream ``0x00..ab``, REST ``00..AB``, then a break (seen: the trade twice, and a gap mark)."""
+    streamed, read = "0x" + "00" * 31 + "ab", "00" * 31 + "AB"
+    world = World()
+    (box,) = world.live(TRADES)
+    world.receive(trades(1).replace('"trade_id": "1"', f'"trade_id": "{streamed}"'))
+    world.down()
+    world.back()
+    rest = Rest()
+    rest.trades_there = [attrs.evolve(trade(1), trade_id=read), trade(2)]
+    # REST goes on after the cursor by its own spelling; here it repeats the trade that the cursor names.
+    page = tuple(rest.trades_there)
+
+    async def whole(*_args: Any, **_options: Any) -> tuple[Trade, ...]:
+        return page
+
+    rest.trades = whole  # type: ignore[method-assign]
+    topic = world.topic(TRADES)
+    await repair(world, rest, topic)
+    told = drain(box)
+    assert [trade.trade_id for update in told for trade in update.trades] == [streamed, "2"]
+    assert "gap" not in origins(told)
+    assert topic.state is State.LIVE
+
+
+async def test_rows_that_rest_could_not_read_are_delivered_once(autojump_clock: MockClock) -> None:
+    world, topic, box = broken(Kind.TRADES)
+    rest = Rest()
+    odd = NotUnderstood(index=1, problem="missing at $.price", raw={"trade_id": "2"}, ids={"trade_id": "2"})
+
+    async def whole(*_args: Any, **_options: Any) -> tuple[Trade, ...]:
+        return Rows([trade(1), trade(3)], [odd])
+
+    rest.trades = whole  # type: ignore[method-assign]
+    await repair(world, rest, topic)
+    (update,) = drain(box)
+    assert [each.trade_id for each in update.trades] == ["3"]
+    assert [entry.ids["trade_id"] for entry in update.not_understood] == ["2"]
+
+
+async def test_trades_of_the_turbo_venue_are_read_there(autojump_clock: MockClock) -> None:
+    key = attrs.evolve(TRADES, turbo=True)
+    world, rest = World(), Rest()
+    world.mailbox(key)
+    world.up()
+    world.pong()
+    topic = world.topic(key)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recovery(rest).learn, topic, 0)
+        await trio.sleep(1)
+    assert rest.venues == {True}
+
+
+def odd_orders(*numbers: int, market: str | None = MARKET) -> list[NotUnderstood]:
+    more = {} if market is None else {"market_id": market}
+    return [
+        NotUnderstood(index=0, problem="odd", raw=n, ids={"order_id": f"0x{n:064x}", **more}) for n in numbers
+    ]
+
+
+async def look_up(world: World, rest: Rest, topic: Topic, entries: list[NotUnderstood]) -> None:
+    async def answer() -> None:
+        while True:
+            await trio.sleep(0.5)
+            world.pump()
+            world.pong()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await recovery(rest).look_up(topic, topic.epoch, entries)
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_order_that_was_not_understood_is_read_where_it_is(autojump_clock: MockClock) -> None:
+    world, rest = World(), Rest()
+    (box,) = world.live(ORDERS)
+    topic = world.topic(ORDERS)
+    assert topic.memory is not None
+    found: Any = decode(orders(1, 2, filled=5)).body
+    entries = odd_orders(1) + odd_orders(2, 3, market=None)
+    topic.memory.unclear |= {entry.ids["order_id"]: entry for entry in entries}
+    rest.known = {
+        (market, order.order_id): order for market, order in zip((MARKET, OTHER), found.orders, strict=True)
+    }
+    rest.failures = 1
+    start = trio.current_time()
+    await look_up(world, rest, topic, entries)
+    assert trio.current_time() - start >= OPTIONS.indexer_lag
+    (update,) = drain(box)
+    assert (update.origin, len(update.orders)) == (Origin.BACKFILL, 2)
+    assert list(topic.memory.unclear) == [entries[2].ids["order_id"]], "REST does not know the third"
+
+
+async def test_a_look_up_is_bounded_and_left_if_the_stream_lags(autojump_clock: MockClock) -> None:
+    world, rest = World(), Rest()
+    (box,) = world.live(ORDERS)
+    topic = world.topic(ORDERS)
+    rest.failures = 10**6
+    start = trio.current_time()
+    await recovery(rest).look_up(topic, 0, odd_orders(1))
+    assert trio.current_time() - start == OPTIONS.indexer_lag + OPTIONS.repair_timeout
+    found: Any = decode(orders(1)).body
+    rest.failures = 0
+    rest.known = {(MARKET, found.orders[0].order_id): found.orders[0]}
+    await recovery(rest).look_up(topic, 0, odd_orders(1))
+    assert drain(box) == []
 
 
 async def test_only_balances_that_changed_are_told(autojump_clock: MockClock) -> None:

@@ -84,7 +84,7 @@ def trade_object(market: Market, trade: Trade) -> dict[str, str | None]:
         **level_object(market, Level(trade.price, trade.quantity)),
         "total": None if trade.total is None else f"{market.total(trade.total):f}",
         "total_raw": _text(trade.total),
-        "timestamp": str(trade.timestamp),
+        "timestamp": _text(trade.timestamp),
     }
 
 

@@ -247,7 +247,7 @@ def _trade(numbers: Numbers, item: Trade | Gap) -> Text:
         return Text(f"── gap, epoch {item.epoch}: trades may be missing", _MARK)
     style = _PRICE[item.taker_side]
     return Text.assemble(
-        (time_of_day(item.timestamp * 1_000_000, 0), _QUIET),
+        (f"{item.time:%H:%M:%S}" if item.time else f"{'':8}", _QUIET),
         (f" {_ARROW[item.taker_side]} {numbers.price(item.price):>10}", style),
         f" {numbers.quantity(item.quantity):>16}",
     )

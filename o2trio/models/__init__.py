@@ -5,7 +5,16 @@ from ._common import Gap, Origin, Side, Update
 from ._depth import DepthChanges, DepthUpdate, Level
 from ._ids import Id, Identity, IdentityKind, normalize_id
 from ._markets import Asset, Market, Markets, Rounding
-from ._orders import Fill, Order, OrderState, OrderTransaction, OrderType, OrderUpdate
+from ._orders import (
+    UNKNOWN_TYPE,
+    Fill,
+    Order,
+    OrderState,
+    OrderTransaction,
+    OrderType,
+    OrderUpdate,
+    TriggerOrder,
+)
 from ._reads import (
     AccountState,
     AccountWindow,
@@ -31,6 +40,7 @@ from ._understanding import NOTHING_UNREAD, NotUnderstood, Rows
 
 __all__ = [
     "NOTHING_UNREAD",
+    "UNKNOWN_TYPE",
     "AccountInfo",
     "AccountState",
     "AccountWindow",
@@ -77,6 +87,7 @@ __all__ = [
     "Trade",
     "TradeUpdate",
     "TraderSide",
+    "TriggerOrder",
     "Update",
     "WindowSlot",
     "normalize_id",

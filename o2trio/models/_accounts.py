@@ -9,6 +9,7 @@ import attrs
 
 from ._common import Update
 from ._ids import Id, Identity, normalize_id
+from ._understanding import NotUnderstood, in_order, unread_field
 
 __all__ = ["AccountInfo", "Balance", "BalanceUpdate", "BookBalance", "NonceUpdate"]
 
@@ -20,12 +21,14 @@ class BookBalance:
     Attributes:
       locked: in open orders.
       unlocked: proceeds that wait for a settlement.
-      fee: fees, where the exchange tells.
+      fee: fees, where the exchange names them; a rebate is negative.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     locked: int
     unlocked: int
     fee: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 def _read_only(books: Mapping[Id, BookBalance]) -> Mapping[Id, BookBalance]:
@@ -43,6 +46,8 @@ class Balance:
       total_locked: in open orders.
       trading_account_balance: the part that the account contract itself holds.
       order_books: per order book **contract** id, what that book holds; cannot be changed.
+      unread: fields that could not be read: wire name to raw value. Of `order_books` the entries that
+        could be read are there nevertheless.
     """
 
     identity: Identity
@@ -53,6 +58,7 @@ class Balance:
     order_books: Mapping[Id, BookBalance] = attrs.field(
         factory=dict[Id, BookBalance], converter=_read_only, hash=False
     )
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def available(self) -> int:
@@ -74,6 +80,11 @@ class BalanceUpdate(Update):
     """
 
     balance: tuple[Balance, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Balance | NotUnderstood, ...]:
+        """The balances and the entries that were not understood, in the order the exchange sent them."""
+        return in_order(self.balance, self.not_understood)
 
 
 @attrs.frozen(slots=True, kw_only=True)

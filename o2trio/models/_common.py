@@ -8,9 +8,9 @@ from enum import Enum, StrEnum
 
 import attrs
 
-from ._understanding import NOTHING_UNREAD, NotUnderstood
+from ._understanding import NotUnderstood, unread_field
 
-__all__ = ["Gap", "Origin", "Side", "Update", "datetime_from"]
+__all__ = ["Gap", "Origin", "Side", "Update", "datetime_from", "milliseconds_from", "time_from"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,6 +24,33 @@ def datetime_from(value: int, per_second: int) -> datetime:
       OverflowError: the value lies beyond the year 9999.
     """
     return _EPOCH + timedelta(microseconds=value * 1_000_000 // per_second)
+
+
+_UNITS = ((10**11, 1), (10**14, 10**3), (10**17, 10**6))
+"""Times below the first number count so many to the second; larger ones are in nanoseconds."""
+
+
+def _per_second(value: int) -> int:
+    return next((per_second for top, per_second in _UNITS if value < top), 10**9)
+
+
+def time_from(value: int | None) -> datetime | None:
+    """Return the aware UTC time of `value`, whose unit shows in its size.
+
+    Below 10**11 it counts seconds since 1970, below 10**14 milliseconds, below 10**17 microseconds, else
+    nanoseconds. A value beyond the year 9999 is not a time: None.
+    """
+    if value is None:
+        return None
+    try:
+        return datetime_from(value, _per_second(value))
+    except OverflowError:
+        return None
+
+
+def milliseconds_from(value: int) -> int:
+    """Return a time in milliseconds since 1970; the unit of `value` shows in its size (:func:`time_from`)."""
+    return value * 1_000 // _per_second(value)
 
 
 class Side(StrEnum):
@@ -94,16 +121,14 @@ class Update:
     epoch: int = 0
     gap: Gap | None = None
     not_understood: tuple[NotUnderstood, ...] = ()
-    unread: Mapping[str, object] = attrs.field(default=NOTHING_UNREAD, hash=False)
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def onchain_time(self) -> datetime | None:
-        """`onchain_timestamp` as an aware UTC time."""
-        value = self.onchain_timestamp
-        return None if value is None else datetime_from(value, 1)
+        """`onchain_timestamp` as an aware UTC time; a unit other than seconds shows in its size."""
+        return time_from(self.onchain_timestamp)
 
     @property
     def seen_time(self) -> datetime | None:
-        """`seen_timestamp` as an aware UTC time, cut to microseconds."""
-        value = self.seen_timestamp
-        return None if value is None else datetime_from(value, 1_000_000_000)
+        """`seen_timestamp` as an aware UTC time, cut to microseconds; another unit shows in its size."""
+        return time_from(self.seen_timestamp)

@@ -76,3 +76,13 @@ class DepthUpdate(Update):
     def is_snapshot(self) -> bool:
         """Whether `changes` is the whole book and replaces what the consumer has."""
         return self.origin is Origin.SNAPSHOT
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether this is a snapshot whose best bid lies above its best ask.
+
+        Prices that are grouped coarsely can cross. A live change is never crossed: one that would cross a
+        book that was not crossed breaks the stream, which heals with a fresh snapshot.
+        """
+        bid, ask = self.changes.best_bid, self.changes.best_ask
+        return self.is_snapshot and bid is not None and ask is not None and bid.price > ask.price

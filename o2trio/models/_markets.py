@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -14,11 +15,13 @@ from decimal import (
     InvalidOperation,
 )
 from enum import Enum
+from typing import cast
 
 import attrs
 
-from .._errors import InvalidRequest, UnknownMarket
+from .._errors import InvalidRequest, MarketUnreadable, UnknownMarket
 from ._ids import Id, normalize_id
+from ._understanding import NotUnderstood, unread_field
 
 __all__ = ["Asset", "Market", "Markets", "Rounding"]
 
@@ -72,16 +75,23 @@ class Asset:
     """One side of a market.
 
     Attributes:
-      symbol: for example ``fUSDC``; may be empty on test books.
+      symbol: for example ``fUSDC``; empty where the exchange sends none, as on test books.
       asset: the asset id.
       decimals: one whole unit is ``10**decimals`` chain units.
       max_precision: how many decimal places a price in this asset may have.
+      unread: fields that could not be read: wire name to raw value.
     """
 
-    symbol: str
+    symbol: str = ""
     asset: Id
     decimals: int
     max_precision: int
+    unread: Mapping[str, object] = unread_field()
+
+    @property
+    def name(self) -> str:
+        """The symbol, or the asset id where there is none: no two assets without a symbol are the same."""
+        return self.symbol or self.asset
 
     def amount(self, raw: int) -> Decimal:
         """Return the amount `raw` (chain units) in whole units, exact."""
@@ -94,7 +104,7 @@ class Asset:
           InvalidRequest: not a number, negative, a float, or (with ``Rounding.EXACT``) finer than one chain
             unit.
         """
-        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.symbol}")
+        return _to_raw(amount, self.decimals, 1, rounding, f"amount of {self.name}")
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -107,12 +117,16 @@ class Market:
     Attributes:
       contract_id: the order book contract.
       market_id: the key of the market in requests.
-      maker_fee, taker_fee: contract units.
+      maker_fee, taker_fee: contract units; a rebate is negative.
       min_order: least value of an order, chain units of the quote asset.
       dust: remainders below it do not rest on the book, chain units of the quote asset.
-      price_window: permitted distance from the last price in percent; 0 is off.
+      price_window: permitted distance from the last price in percent, which may have a fraction; 0 is off.
       base, quote: the two assets.
       whitelist_id, blacklist_id: contracts, where the market has them.
+      turbo: whether this is the market of the margin venue; both venues share the `market_id`.
+      canonical_contract_id: as sent, or None.
+      connected, paused: as sent, or None where the exchange does not say.
+      unread: fields that could not be read: wire name to raw value; the model has their default.
     """
 
     contract_id: Id
@@ -121,16 +135,21 @@ class Market:
     taker_fee: int = 0
     min_order: int = 0
     dust: int = 0
-    price_window: int = 0
+    price_window: int | Decimal = 0
     base: Asset
     quote: Asset
     whitelist_id: Id | None = None
     blacklist_id: Id | None = None
+    turbo: bool = False
+    canonical_contract_id: Id | None = None
+    connected: bool | None = None
+    paused: bool | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def pair(self) -> str:
-        """The market's name, ``BASE/QUOTE``."""
-        return f"{self.base.symbol}/{self.quote.symbol}"
+        """The market's name, ``BASE/QUOTE``; an asset without a symbol is named by its id."""
+        return f"{self.base.name}/{self.quote.name}"
 
     @property
     def price_step(self) -> int:
@@ -174,9 +193,11 @@ class Markets:
     """The exchange's list of markets and the contracts behind it.
 
     Attributes:
-      markets: every market.
+      markets: every market that could be read.
+      unreadable: those that could not, with reasons; they are listed but lack something needed.
       chain_id: needed for signatures.
       books_registry_id, accounts_registry_id, trade_account_oracle_id, base_asset_id: contracts.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     markets: tuple[Market, ...]
@@ -185,6 +206,21 @@ class Markets:
     accounts_registry_id: Id | None = None
     trade_account_oracle_id: Id | None = None
     base_asset_id: Id | None = None
+    unread: Mapping[str, object] = unread_field()
+    unreadable: tuple[NotUnderstood, ...] = ()
+
+    @property
+    def market_ids(self) -> tuple[Id, ...]:
+        """The ids of all listed markets, and of unreadable ones as far as their ids are readable."""
+        ids = [market.market_id for market in self.markets]
+        return tuple(dict.fromkeys([*ids, *_ids(entry.ids.get("market_id") for entry in self.unreadable)]))
+
+    @property
+    def asset_ids(self) -> tuple[Id, ...]:
+        """The ids of all traded assets, and of those of unreadable markets as far as they are readable."""
+        ids = [asset.asset for market in self.markets for asset in (market.base, market.quote)]
+        raw = (_member(entry.raw, side, "asset") for entry in self.unreadable for side in ("base", "quote"))
+        return tuple(dict.fromkeys([*ids, *_ids(raw)]))
 
     def __iter__(self) -> Iterator[Market]:
         return iter(self.markets)
@@ -200,16 +236,46 @@ class Markets:
         """Return the market with this pair (any letter case) or market id.
 
         Raises:
+          MarketUnreadable: it is listed, but its entry could not be read.
           UnknownMarket: there is none; the message lists what there is.
         """
         market = self._match(name)
-        if market is None:
-            raise UnknownMarket(name, tuple(market.pair for market in self.markets))
-        return market
+        if market is not None:
+            return market
+        wanted = _wanted(name)
+        for entry in self.unreadable:
+            if wanted in (entry.ids.get("market_id"), _pair(entry)):
+                raise MarketUnreadable(name, entry.problem)
+        raise UnknownMarket(name, tuple(market.pair for market in self.markets), len(self.unreadable))
 
     def _match(self, name: str) -> Market | None:
-        try:
-            wanted: str = normalize_id(name)
-        except ValueError:
-            wanted = name.casefold()
+        wanted = _wanted(name)
         return next((m for m in self.markets if wanted in (m.market_id, m.pair.casefold())), None)
+
+
+def _wanted(name: str) -> str:
+    """Return the id or the pair that a name means, in one letter case."""
+    try:
+        return normalize_id(name)
+    except ValueError:
+        return name.casefold()
+
+
+def _pair(entry: NotUnderstood) -> str | None:
+    """Return the pair of an unreadable market in lower case; None if a symbol is unreadable."""
+    base, quote = (_member(entry.raw, side, "symbol") for side in ("base", "quote"))
+    return f"{base}/{quote}".casefold() if isinstance(base, str) and isinstance(quote, str) else None
+
+
+def _member(raw: object, *names: str) -> object:
+    """Return what lies inside nested objects; None if something on the way is missing."""
+    for name in names:
+        raw = cast("Mapping[str, object]", raw).get(name) if isinstance(raw, Mapping) else None
+    return raw
+
+
+def _ids(texts: Iterable[object]) -> Iterator[Id]:
+    """Yield those of `texts` that are ids."""
+    for text in texts:
+        with suppress(ValueError):
+            yield normalize_id(cast("str", text))

@@ -8,10 +8,20 @@ from enum import StrEnum
 
 import attrs
 
-from ._common import Side, Update, datetime_from
+from ._common import Side, Update, time_from
 from ._ids import Id, Identity
+from ._understanding import NotUnderstood, in_order, unread_field
 
-__all__ = ["Fill", "Order", "OrderState", "OrderTransaction", "OrderType", "OrderUpdate"]
+__all__ = [
+    "UNKNOWN_TYPE",
+    "Fill",
+    "Order",
+    "OrderState",
+    "OrderTransaction",
+    "OrderType",
+    "OrderUpdate",
+    "TriggerOrder",
+]
 
 
 class OrderState(StrEnum):
@@ -32,8 +42,8 @@ class OrderType:
     """An order's type.
 
     Attributes:
-      name: ``Spot``, ``PostOnly``, ``FillOrKill``, ``Market``, ``Limit``, ``BoundedMarket``, or a
-        name that is newer than this library.
+      name: ``Spot``, ``PostOnly``, ``FillOrKill``, ``Market``, ``Limit``, ``BoundedMarket``, a
+        name that is newer than this library, or ``unknown`` where none could be read.
       price, timestamp: of a ``Limit``: chain units; the second number's meaning on chain is not
         documented (the official helper fills in the time in seconds).
       max_price, min_price: of a ``BoundedMarket``: chain units.
@@ -49,6 +59,10 @@ class OrderType:
         return self.name
 
 
+UNKNOWN_TYPE = OrderType("unknown")
+"""The type of an order whose type is absent or unreadable."""
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class Fill:
     """One fill inside an order; units as in :class:`Trade`."""
@@ -57,15 +71,17 @@ class Fill:
     price: int
     quantity: int
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
 class OrderTransaction:
     """One transaction in an order's history; `type` is for example ``created`` or ``trade``."""
 
-    tx_id: Id
+    tx_id: Id | None = None
     status: str | None = None
     type: str | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -90,11 +106,13 @@ class Order:
       desired_quantity: the exchange's own record of what remains, integers exact, otherwise untouched.
       fills: fills that the message names (it may name none although `quantity_fill` is positive).
       history: transactions that touched the order.
+      unread: fields that could not be read: wire name to raw value. Of `fills` and `history` the entries
+        that could be read are there nevertheless.
     """
 
     order_id: Id
     side: Side
-    order_type: OrderType
+    order_type: OrderType = UNKNOWN_TYPE
     price: int
     quantity: int
     quantity_fill: int = 0
@@ -109,6 +127,7 @@ class Order:
     desired_quantity: Mapping[str, object] | None = attrs.field(default=None, hash=False)
     fills: tuple[Fill, ...] = ()
     history: tuple[OrderTransaction, ...] = ()
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def state(self) -> OrderState:
@@ -135,14 +154,60 @@ class Order:
     def time(self) -> datetime | None:
         """`timestamp` as an aware UTC time.
 
-        The unit is guessed from the size: below 10**11 seconds, below 10**14 milliseconds, below
-        10**17 microseconds, else nanoseconds.
+        The unit shows in the size: below 10**11 seconds, below 10**14 milliseconds, below 10**17
+        microseconds, else nanoseconds.
         """
-        value = self.timestamp
-        if value is None:
-            return None
-        scales = ((10**11, 1), (10**14, 10**3), (10**17, 10**6))
-        return datetime_from(value, next((per for top, per in scales if value < top), 10**9))
+        return time_from(self.timestamp)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class TriggerOrder:
+    """An order that waits outside of the book until the price reaches a trigger (take profit, stop loss).
+
+    The exchange documents no JSON of these: the shape is inferred from the calls that create them. An entry
+    of another shape is delivered as :class:`NotUnderstood`.
+
+    Attributes:
+      order_id: 32-byte id.
+      side: of the order that is placed when the trigger is reached.
+      trigger_price: chain units.
+      quantity: chain units of the base asset; None where that of the order `parent` counts.
+      parent: the order whose quantity counts; None where `quantity` says it.
+      order_type: what is placed: ``Market``, ``BoundedMarket`` with its bounds, ``Limit`` with its price.
+      close: no longer waiting.
+      cancel: closed by cancellation.
+      timestamp: creation time as sent (see :attr:`time`).
+      owner: the account that placed it, where the exchange names it.
+      market_id: the market, where the exchange names it.
+      index: the position of the entry in the list that the exchange sent, from 0.
+      raw: the entry as it came, as immutable JSON with exact numbers.
+      unread: fields that could not be read: wire name to raw value.
+    """
+
+    order_id: Id
+    side: Side
+    trigger_price: int
+    quantity: int | None = None
+    parent: Id | None = None
+    order_type: OrderType = UNKNOWN_TYPE
+    close: bool = False
+    cancel: bool = False
+    timestamp: int | None = None
+    owner: Identity | None = None
+    market_id: Id | None = None
+    index: int = 0
+    raw: object = attrs.field(default=None, hash=False, repr=False)
+    unread: Mapping[str, object] = unread_field()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the trigger may still be reached."""
+        return not (self.close or self.cancel)
+
+    @property
+    def time(self) -> datetime | None:
+        """`timestamp` as an aware UTC time; its unit shows in its size."""
+        return time_from(self.timestamp)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -151,6 +216,14 @@ class OrderUpdate(Update):
 
     Attributes:
       orders: their latest states; empty when `origin` is ``GAP``.
+      triggers: trigger orders that changed; they are not among `orders`.
     """
 
     orders: tuple[Order, ...] = ()
+    triggers: tuple[TriggerOrder, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Order | TriggerOrder | NotUnderstood, ...]:
+        """Orders, trigger orders and what was not understood, in the order the exchange sent them."""
+        others: list[TriggerOrder | NotUnderstood] = [*self.triggers, *self.not_understood]
+        return in_order(self.orders, others)

@@ -6,6 +6,7 @@ in whole units, and the digits are kept exactly. A number the exchange leaves ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -18,6 +19,7 @@ from ._common import Side, datetime_from
 from ._ids import Id, Identity
 from ._orders import Order
 from ._trades import Trade
+from ._understanding import unread_field
 
 __all__ = [
     "AccountState",
@@ -139,6 +141,7 @@ class Bar:
     buy_volume: int | None = None
     sell_volume: int | None = None
     volume: int | None = attrs.field(default=attrs.Factory(_both_volumes, takes_self=True))
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime:
@@ -165,6 +168,7 @@ class MarketSummary:
     volume_24h: int | None = None
     quote_volume: int | None = None
     change_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -199,6 +203,7 @@ class Ticker:
     average: Decimal | None = None
     percentage: Decimal | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def time(self) -> datetime | None:
@@ -229,13 +234,16 @@ class AccountState(AccountInfo):
       last_modification: as sent, or None.
       synced_with_network: as sent, or None.
       sync_state: as sent, immutable; its values are not documented.
-      session: the registered session, or None.
+      session: the registered session; None if there is none, and where ``"session" in unread``: then
+        there may be one, which could not be read.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     last_modification: int | None = None
     synced_with_network: bool | None = None
     sync_state: object = attrs.field(default=None, hash=False)
     session: RegisteredSession | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -259,6 +267,7 @@ class AccountWindow:
     nonce_session_id: int | None = None
     base: int
     slots: tuple[WindowSlot, ...] = ()
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -274,6 +283,7 @@ class ActiveOrder:
     kind: str
     order_id: Id
     triggers: object = attrs.field(default=None, hash=False)
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -296,6 +306,7 @@ class AggregatedAsset:
     min_deposit: Decimal | None = None
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True)
@@ -319,6 +330,7 @@ class AggregatedBook:
     asks: tuple[AggregatedLevel, ...] = ()
     ticker_id: str | None = None
     timestamp: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -336,6 +348,7 @@ class AggregatedSummary:
     price_change_percent_24h: Decimal | None = None
     highest_price_24h: Decimal | None = None
     lowest_price_24h: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -346,6 +359,7 @@ class AggregatedTicker:
     last_price: Decimal | None = None
     base_volume: Decimal | None = None
     quote_volume: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -362,9 +376,10 @@ class AggregatedTrade:
     trade_id: str
     price: Decimal
     base_volume: Decimal
-    quote_volume: Decimal
-    timestamp: int
+    quote_volume: Decimal | None = None
+    timestamp: int | None = None
     side: Side
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -381,3 +396,4 @@ class CoinGeckoTicker:
     ask: Decimal | None = None
     high: Decimal | None = None
     low: Decimal | None = None
+    unread: Mapping[str, object] = unread_field()

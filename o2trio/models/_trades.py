@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
 import attrs
 
-from ._common import Side, Update, datetime_from
+from ._common import Side, Update, milliseconds_from, time_from
 from ._ids import Id, Identity
+from ._understanding import NotUnderstood, in_order, unread_field
 
 __all__ = ["Trade", "TradeUpdate", "TraderSide", "trade_key"]
 
@@ -48,10 +50,12 @@ class Trade:
       price: chain units.
       quantity: chain units of the base asset.
       total: chain units of the quote asset.
-      timestamp: **milliseconds** since 1970.
-      maker, taker: the two accounts, where the exchange tells them.
+      timestamp: as sent, usually **milliseconds** since 1970; None where it is absent or unreadable. See
+        :attr:`time` and :attr:`milliseconds`.
+      maker, taker: the two accounts, where the exchange names them.
       trader_side: role of the queried account; only in account-scoped answers.
-      maker_fee, taker_fee: chain units, where the exchange tells them.
+      maker_fee, taker_fee: chain units, where the exchange names them; a rebate is negative.
+      unread: fields that could not be read: wire name to raw value.
     """
 
     trade_id: str
@@ -59,12 +63,13 @@ class Trade:
     price: int
     quantity: int
     total: int | None = None
-    timestamp: int
+    timestamp: int | None = None
     maker: Identity | None = None
     taker: Identity | None = None
     trader_side: TraderSide | None = None
     maker_fee: int | None = None
     taker_fee: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
     @property
     def taker_side(self) -> Side:
@@ -79,9 +84,14 @@ class Trade:
         return self.taker_side if self.trader_side is TraderSide.TAKER else None
 
     @property
-    def time(self) -> datetime:
-        """`timestamp` as an aware UTC time."""
-        return datetime_from(self.timestamp, 1_000)
+    def milliseconds(self) -> int | None:
+        """`timestamp` in milliseconds since 1970, whatever its unit is, which shows in its size."""
+        return None if self.timestamp is None else milliseconds_from(self.timestamp)
+
+    @property
+    def time(self) -> datetime | None:
+        """`timestamp` as an aware UTC time; its unit shows in its size."""
+        return time_from(self.timestamp)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -95,3 +105,8 @@ class TradeUpdate(Update):
 
     market_id: Id
     trades: tuple[Trade, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Trade | NotUnderstood, ...]:
+        """The trades and the entries that were not understood, in the order the exchange sent them."""
+        return in_order(self.trades, self.not_understood)

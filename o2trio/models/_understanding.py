@@ -7,18 +7,50 @@ None in its model, which keeps the raw value in its ``unread``. No decoding here
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
-__all__ = ["NOTHING_UNREAD", "NotUnderstood", "Rows"]
+__all__ = ["NOTHING_UNREAD", "Indexed", "NotUnderstood", "Rows", "in_order", "unread_field"]
 
 T_co = TypeVar("T_co", covariant=True)
 
 NOTHING_UNREAD: Mapping[str, object] = MappingProxyType({})
 """The ``unread`` of a model whose fields were all read."""
+
+
+def unread_field() -> Mapping[str, object]:
+    """Return the field ``unread`` of a model: neither hashed nor shown."""
+    field: Mapping[str, object] = attrs.field(default=NOTHING_UNREAD, hash=False, repr=False)
+    return field
+
+
+class Indexed(Protocol):
+    """An entry that knows its position in the list that the exchange sent."""
+
+    @property
+    def index(self) -> int:
+        """The position, from 0."""
+        ...
+
+
+T = TypeVar("T")
+IndexedT = TypeVar("IndexedT", bound=Indexed)
+
+
+def in_order(rows: Sequence[T], others: Sequence[IndexedT]) -> tuple[T | IndexedT, ...]:
+    """Return all entries of a message in the order in which the exchange sent them.
+
+    Args:
+      rows: the entries without an index, in order.
+      others: the entries with one, which stand between the rows.
+    """
+    entries: list[T | IndexedT] = list(rows)
+    for entry in sorted(others, key=lambda entry: entry.index):
+        entries.insert(entry.index, entry)
+    return tuple(entries)
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -29,8 +61,9 @@ class NotUnderstood:
       index: the position of the entry in the list that the exchange sent, from 0.
       problem: what is wrong and where, for example ``"missing at $.price"``.
       raw: the entry as it came, as immutable JSON with exact numbers.
-      ids: the ids of the entry that could be read, by wire name (``order_id``, ``market_id``, ``trade_id``,
-        ``asset_id``), normalized.
+      ids: the ids of the entry that could be read, by wire name: ``order_id``, ``market_id``, ``asset_id``,
+        ``contract_id`` and those of the identities under ``account``, ``owner`` and ``identity``,
+        normalized; ``trade_id`` as it came.
     """
 
     index: int

@@ -12,6 +12,7 @@ from ..models import (
     AggregatedTicker,
     AggregatedTrade,
     CoinGeckoTicker,
+    Rows,
 )
 from ._arguments import MAX_LEVELS, check_pair, whole
 from ._http import HttpClient
@@ -25,9 +26,9 @@ _BASE = "/v1/aggregated"
 class AggregatedReads(HttpClient):
     """The part of the client that reads aggregated data; every method raises as :meth:`get_json`."""
 
-    async def aggregated_assets(self) -> tuple[AggregatedAsset, ...]:
+    async def aggregated_assets(self) -> Rows[AggregatedAsset]:
         """Read the list of assets."""
-        return await self.get_json(f"{_BASE}/assets", {}, tuple[AggregatedAsset, ...], keyed("symbol"))
+        return await self.get_rows(f"{_BASE}/assets", {}, AggregatedAsset, keyed("symbol"))
 
     async def aggregated_orderbook(self, pair: str, depth: int = 500, level: int = 2) -> AggregatedBook:
         """Read a book.
@@ -47,30 +48,26 @@ class AggregatedReads(HttpClient):
         }
         return await self.get_json(f"{_BASE}/orderbook", query, AggregatedBook, book)
 
-    async def aggregated_summary(self) -> tuple[AggregatedSummary, ...]:
+    async def aggregated_summary(self) -> Rows[AggregatedSummary]:
         """Read the last 24 hours of every pair."""
-        return await self.get_json(
-            f"{_BASE}/summary", {}, tuple[AggregatedSummary, ...], keyed("trading_pairs")
-        )
+        return await self.get_rows(f"{_BASE}/summary", {}, AggregatedSummary, keyed("trading_pairs"))
 
-    async def aggregated_ticker(self) -> tuple[AggregatedTicker, ...]:
+    async def aggregated_ticker(self) -> Rows[AggregatedTicker]:
         """Read last price and volumes of every pair."""
-        return await self.get_json(f"{_BASE}/ticker", {}, tuple[AggregatedTicker, ...], keyed("market_pair"))
+        return await self.get_rows(f"{_BASE}/ticker", {}, AggregatedTicker, keyed("market_pair"))
 
-    async def aggregated_trades(self, pair: str) -> tuple[AggregatedTrade, ...]:
+    async def aggregated_trades(self, pair: str) -> Rows[AggregatedTrade]:
         """Read the latest trades of a pair, such as ``FUEL_USDC``.
 
         Raises:
           InvalidRequest: `pair` is no pair.
         """
         query = {"market_pair": check_pair(pair)}
-        return await self.get_json(f"{_BASE}/trades", query, tuple[AggregatedTrade, ...], under("trades"))
+        return await self.get_rows(f"{_BASE}/trades", query, AggregatedTrade, under("trades"))
 
-    async def coingecko_tickers(self) -> tuple[CoinGeckoTicker, ...]:
+    async def coingecko_tickers(self) -> Rows[CoinGeckoTicker]:
         """Read every pair in CoinGecko's shape."""
-        return await self.get_json(
-            f"{_BASE}/coingecko/tickers", {}, tuple[CoinGeckoTicker, ...], keyed("ticker_id")
-        )
+        return await self.get_rows(f"{_BASE}/coingecko/tickers", {}, CoinGeckoTicker, keyed("ticker_id"))
 
     async def coingecko_orderbook(self, pair: str) -> AggregatedBook:
         """Read the book of a pair in CoinGecko's shape.

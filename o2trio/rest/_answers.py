@@ -1,4 +1,4 @@
-"""What an HTTP answer says: the shapes that no model has, and errors in every clothing.
+"""What an HTTP answer says: the shapes that no model has, and the errors.
 
 Pure functions over status, headers and body; nothing is sent or repeated here.
 """
@@ -6,32 +6,41 @@ Pure functions over status, headers and body; nothing is sent or repeated here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import attrs
-import msgspec
+import httpx2
 
 from .._api_errors import API_ERRORS, RateLimitExceeded
-from .._errors import ApiError
-from ..models import AccountState, Balance, BookBalance, Id, Identity, RegisteredSession
+from .._errors import ApiError, DecodeError
+from ..models import Id
+from ..models._understanding import unread_field
 from ..transport._backoff import parse_retry_after
+from ..wire._structure import fail, parse
+from ._envelope import Envelope, envelope_of, object_in, opened, words_in
 
 __all__ = [
-    "AccountAnswer",
+    "NOT_JSON",
+    "REDIRECTS",
     "AccountCreated",
     "Answer",
     "Anything",
-    "BalanceAnswer",
-    "Envelope",
     "Health",
+    "account_in",
     "error_of",
     "find_error",
+    "redirect_target",
 ]
 
 _SHOWN_CHARACTERS = 200
 _TOO_MANY_REQUESTS = 429
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses whose ``Location`` says where the answer is."""
+NOT_JSON = object()
+"""The content of a body that is not JSON."""
 
 
-@attrs.frozen(slots=True)
+@attrs.frozen(slots=False)
 class Answer:
     """One HTTP answer, complete.
 
@@ -40,68 +49,22 @@ class Answer:
       status: the HTTP status.
       retry_after: the ``Retry-After`` header, or None.
       body: the body, decompressed.
+      location: the ``Location`` header, or None.
     """
 
     request: str
     status: int
     retry_after: str | None
     body: bytes
+    location: str | None = None
 
-
-@attrs.frozen(slots=True, kw_only=True)
-class BalanceAnswer:
-    """``GET /v1/balance``: a balance that leaves out whose and of what."""
-
-    total_locked: int
-    total_unlocked: int
-    trading_account_balance: int
-    order_books: Mapping[Id, BookBalance] = attrs.field(factory=dict[Id, BookBalance])
-
-    def to_balance(self, identity: Identity, asset_id: Id) -> Balance:
-        """Return the model's form."""
-        return Balance(
-            identity=identity,
-            asset_id=asset_id,
-            total_locked=self.total_locked,
-            total_unlocked=self.total_unlocked,
-            trading_account_balance=self.trading_account_balance,
-            order_books=self.order_books,
-        )
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class TradeAccount:
-    """The part of an account that the chain knows."""
-
-    nonce: int | None = None
-    owner: Identity | None = None
-    last_modification: int | None = None
-    synced_with_network: bool | None = None
-    sync_state: object = None
-
-
-@attrs.frozen(slots=True, kw_only=True)
-class AccountAnswer:
-    """``GET /v1/accounts``: everything is null where there is no account."""
-
-    trade_account_id: Id | None = None
-    trade_account: TradeAccount | None = None
-    session: RegisteredSession | None = None
-
-    def to_account(self) -> AccountState | None:
-        """Return the model's form, or None where there is no account."""
-        if self.trade_account_id is None:
-            return None
-        known = self.trade_account or TradeAccount()
-        return AccountState(
-            trade_account_id=self.trade_account_id,
-            nonce=known.nonce,
-            owner=known.owner,
-            last_modification=known.last_modification,
-            synced_with_network=known.synced_with_network,
-            sync_state=known.sync_state,
-            session=self.session,
-        )
+    @cached_property
+    def content(self) -> object:
+        """The JSON in the body, with exact numbers; :data:`NOT_JSON` if there is none."""
+        try:
+            return parse(self.body)
+        except DecodeError:
+            return NOT_JSON
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -110,6 +73,7 @@ class AccountCreated:
 
     trade_account_id: Id
     nonce: int | None = None
+    unread: Mapping[str, object] = unread_field()
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -126,60 +90,95 @@ class Health:
     status: str
 
 
-class Envelope(msgspec.Struct, frozen=True):
-    """What errors look like; answers may share single fields with it."""
+_ACCOUNT = ("trade_account_id", "trade_account")
 
-    code: int | None = None
-    message: str | None = None
-    reason: str | None = None
-    receipts: object = None
+
+def account_in(answer: Answer) -> dict[str, object] | None:
+    """Return the account that ``GET /v1/accounts`` names, in one object; None if it says that there is none.
+
+    What the chain knows about it is nested in the answer.
+
+    Raises:
+      DecodeError: one of them is not an object, so nothing of it can be read.
+    """
+    account = object_in(opened(answer.content))
+    if account is None:
+        raise fail("expected an object", answer.body)
+    if any(name in account for name in _ACCOUNT) and not any(account.get(name) for name in _ACCOUNT):
+        return None
+    nested = account.get("trade_account")
+    known = {} if nested is None else object_in(nested)
+    if known is None:
+        raise fail("expected an object or null", answer.body, "$.trade_account")
+    return {**known, **{name: account.get(name) for name in ("trade_account_id", "session")}}
 
 
 def find_error(answer: Answer) -> ApiError | None:
     """Return the error that `answer` is, or None for a success.
 
-    The exchange's own errors are recognised whatever the status, also with 200. Anything else that is no
-    success, and an answer that is no JSON at all (the page of a gateway), is shown by status and first words.
+    What says that it is an error is one, also with status 200. Anything else that is not a success, and an
+    answer that is not JSON at all (the page of a gateway), is shown by status and first words.
     """
-    envelope = _envelope(answer.body)
-    if envelope is None:
+    if answer.content is NOT_JSON:
         text = " ".join(answer.body[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace").split())
-        shown = "".join(character for character in text if character.isprintable())[:_SHOWN_CHARACTERS]
-        message = f"{answer.request} answered HTTP {answer.status} without JSON: {shown or '(empty)'}"
+        message = f"{answer.request} answered HTTP {answer.status} without JSON: {_shown(text) or '(empty)'}"
         retry_after = parse_retry_after(answer.retry_after)
-        return _class_of(answer.status, None)(message, status=answer.status, retry_after=retry_after)
+        return _class_of(answer.status, None)(
+            message + _moved(answer), status=answer.status, retry_after=retry_after
+        )
+    envelope = envelope_of(answer.content)
     success = 200 <= answer.status <= 299
-    if success and (envelope.code is None or envelope.message is None):
-        return None
-    return error_of(answer, envelope)
+    return None if success and not envelope.is_refusal else error_of(answer, envelope)
 
 
 def error_of(answer: Answer, envelope: Envelope) -> ApiError:
     """Return the error that `envelope` names: of its code's class, with everything that it says."""
     number = "" if envelope.code is None else f" with code {envelope.code}"
-    words = ": ".join(part for part in (envelope.message, envelope.reason) if part) or "no explanation"
+    message = envelope.message
+    if message is None and envelope.reason is None:
+        message = words_in(answer.content)
+    words = ": ".join(part for part in (message, envelope.reason) if part) or "no explanation"
     return _class_of(answer.status, envelope.code)(
-        f"{answer.request} failed with HTTP {answer.status}{number}: {words}",
+        f"{answer.request} failed with HTTP {answer.status}{number}: {words}{_moved(answer)}",
         status=answer.status,
         code=envelope.code,
-        message=envelope.message,
+        message=message,
         reason=envelope.reason,
         receipts=envelope.receipts,
         retry_after=parse_retry_after(answer.retry_after),
     )
 
 
+def redirect_target(url: httpx2.URL, answer: Answer) -> httpx2.URL | None:
+    """Return where a read of `url` goes on; None if `answer` does not say, or names another host.
+
+    Scheme, host and port must stay the same, so that nothing meant for one host reaches another.
+    """
+    if answer.status not in REDIRECTS or answer.location is None:
+        return None
+    try:
+        target = url.join(answer.location)
+    except httpx2.InvalidURL:
+        return None
+    return target if _origin(target) == _origin(url) else None
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _moved(answer: Answer) -> str:
+    """Return where an answer that was not followed points to."""
+    if answer.location is None or answer.status not in REDIRECTS:
+        return ""
+    return f" (it points to {_shown(answer.location)}, which was not followed)"
+
+
+def _shown(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:_SHOWN_CHARACTERS]
+
+
 def _class_of(status: int, code: int | None) -> type[ApiError]:
     if code is None:
         return RateLimitExceeded if status == _TOO_MANY_REQUESTS else ApiError
     return API_ERRORS.get(code, ApiError)
-
-
-def _envelope(body: bytes) -> Envelope | None:
-    """Read the fields of an error, as far as there are any; None if `body` is no JSON."""
-    try:
-        return msgspec.json.decode(body, type=Envelope)
-    except msgspec.ValidationError:
-        return Envelope()  # JSON of another shape
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
@@ -12,6 +13,7 @@ from ..models import Cursor, Direction, Id, Identity, IdentityKind, Order, Resol
 
 __all__ = [
     "LANES",
+    "MAX_ACTIVE",
     "MAX_BARS",
     "MAX_LEVELS",
     "MAX_ORDERS",
@@ -25,6 +27,7 @@ __all__ = [
     "depth_query",
     "identity_query",
     "page_query",
+    "venue_query",
     "whole",
 ]
 
@@ -32,6 +35,8 @@ MAX_TRADES = 50
 """Trades of one page; the exchange gives no more."""
 MAX_ORDERS = 200
 """Orders of one page."""
+MAX_ACTIVE = 50
+"""Entries of the list of active orders, which has no further pages."""
 MAX_BARS = 5000
 """Bars of one answer."""
 MAX_LEVELS = 500
@@ -113,10 +118,17 @@ def cursor_of(after: Cursor | Trade | Order | None) -> Cursor | None:
     return after
 
 
-def depth_query(precision: int, limit: int | None) -> dict[str, str | int]:
+def venue_query(query: Mapping[str, str | int], *, turbo: bool | None) -> dict[str, str | int]:
+    """Name the venue in a query; spot is what a query without it means."""
+    return {**query, "turbo": "true"} if turbo else dict(query)
+
+
+def depth_query(precision: int, limit: int | None, *, turbo: bool) -> dict[str, str | int]:
     """Ask for a book; a precision level goes out as a power of ten."""
     level = whole(precision, PRECISIONS[0], PRECISIONS[-1], "precision")
     query: dict[str, str | int] = {"precision": str(10**level)}
+    if turbo:
+        query["view"] = "demand"
     return query if limit is None else {**query, "limit": whole(limit, 1, 2**31, "limit")}
 
 

@@ -24,15 +24,16 @@ from ..models import (
     Identity,
     IdentityKind,
     Order,
+    Rows,
     Trade,
 )
 from . import _arguments as arguments
-from ._answers import AccountAnswer, BalanceAnswer
-from ._arguments import MAX_ORDERS, MAX_TRADES, check_id, identity_query
+from ._answers import account_in
+from ._arguments import MAX_ACTIVE, MAX_ORDERS, MAX_TRADES, check_id, identity_query
 from ._http import READ_ATTEMPTS
 from ._markets import MarketKey, MarketReads, market_id_of
 from ._pages import Pages
-from ._shapes import under
+from ._shapes import balance_of, under
 from ._writes import Writes
 
 __all__ = ["READ_ATTEMPTS", "After", "MarketKey", "RestClient", "placed"]
@@ -60,7 +61,9 @@ class RestClient(MarketReads, Writes):
         count: int = MAX_TRADES,
         direction: Direction | str = Direction.DESCENDING,
         after: After = None,
-    ) -> tuple[Trade, ...]:
+        *,
+        turbo: bool = False,
+    ) -> Rows[Trade]:
         """Read one page of a market's trades.
 
         Args:
@@ -68,10 +71,11 @@ class RestClient(MarketReads, Writes):
           count: trades of the page, 1 to 50.
           direction: newest first (``"desc"``) or oldest first (``"asc"``).
           after: where to begin; the page may repeat this very trade.
+          turbo: those of the Turbo venue instead of the spot venue.
         """
         query = arguments.page_query(count, MAX_TRADES, direction)
         cursor = arguments.cursor_query(arguments.cursor_of(after), "start_trade_id")
-        return await self._trades("/v1/trades", market, {**query, **cursor})
+        return await self._trades("/v1/trades", market, {**query, **cursor}, turbo=turbo)
 
     async def trades_by_account(
         self,
@@ -80,17 +84,19 @@ class RestClient(MarketReads, Writes):
         count: int = MAX_TRADES,
         direction: Direction | str = Direction.DESCENDING,
         after: After = None,
-    ) -> tuple[Trade, ...]:
+        *,
+        turbo: bool = False,
+    ) -> Rows[Trade]:
         """Read one page of an account's trades on a market, with its role in each.
 
         Args:
           account: a trading account (a contract) or a wallet.
-          market, count, direction, after: as for :meth:`trades`.
+          market, count, direction, after, turbo: as for :meth:`trades`.
         """
         query = arguments.page_query(count, MAX_TRADES, direction)
         cursor = arguments.cursor_query(arguments.cursor_of(after), "start_trade_id")
         who = identity_query(account, "account")
-        return await self._trades("/v1/trades_by_account", market, {**who, **query, **cursor})
+        return await self._trades("/v1/trades_by_account", market, {**who, **query, **cursor}, turbo=turbo)
 
     def iter_trades(
         self,
@@ -101,6 +107,7 @@ class RestClient(MarketReads, Writes):
         account: Identity | None = None,
         count: int = MAX_TRADES,
         known: Iterable[str] = (),
+        turbo: bool = False,
     ) -> Pages[Trade]:
         """Iterate over a market's trades, page by page, each trade once.
 
@@ -109,17 +116,18 @@ class RestClient(MarketReads, Writes):
           after: where to begin; this very trade does not come.
           account: only this account's trades, with its role in each.
           count: trades of one page, 2 to 50.
-          known: ids of trades that shall not come.
+          known: ids of trades that do not come.
+          turbo: those of the Turbo venue instead of the spot venue.
 
         Raises:
           InvalidRequest: at once, if an argument is wrong.
         """
         arguments.page_query(arguments.whole(count, 2, MAX_TRADES, "count"), MAX_TRADES, direction)
         if account is None:
-            fetch = partial(self.trades, market, count, direction)
+            fetch = partial(self.trades, market, count, direction, turbo=turbo)
         else:
             identity_query(account, "account")
-            fetch = partial(self.trades_by_account, market, account, count, direction)
+            fetch = partial(self.trades_by_account, market, account, count, direction, turbo=turbo)
         return Pages(
             fetch,
             what="the list of trades",
@@ -129,10 +137,12 @@ class RestClient(MarketReads, Writes):
             known=known,
         )
 
-    async def _trades(self, path: str, market: MarketKey, query: dict[str, str | int]) -> tuple[Trade, ...]:
+    async def _trades(
+        self, path: str, market: MarketKey, query: dict[str, str | int], *, turbo: bool
+    ) -> Rows[Trade]:
         market_id = await market_id_of(market)
-        return await self.get_json(
-            path, {"market_id": market_id, **query}, tuple[Trade, ...], under("trades")
+        return await self.get_rows(
+            path, {"market_id": market_id, **query}, Trade, under("trades"), turbo=turbo, marked=False
         )
 
     # -- accounts ----------------------------------------------------------------------------------
@@ -147,7 +157,9 @@ class RestClient(MarketReads, Writes):
             query = {"owner_contract" if of.kind is IdentityKind.CONTRACT_ID else "owner": of.id}
         else:
             query = {"trade_account_id": check_id(of, "a trade account id")}
-        return (await self.get_json("/v1/accounts", query, AccountAnswer)).to_account()
+        answer = await self._read("/v1/accounts", query)
+        found = account_in(answer)
+        return None if found is None else self._one(answer, AccountState, found)
 
     async def account_window(self, trade_account_id: str, lane: int = 0) -> AccountWindow:
         """Read which parallel nonces of a lane (0 to 4) are used."""
@@ -166,7 +178,7 @@ class RestClient(MarketReads, Writes):
         """
         asset = check_id(asset_id, "an asset id")
         query = {"asset_id": asset, **identity_query(identity, "address")}
-        return (await self.get_json("/v1/balance", query, BalanceAnswer)).to_balance(identity, asset)
+        return await self.get_json("/v1/balance", query, Balance, balance_of(identity, asset))
 
     async def balances(self, identity: Identity, asset_ids: Sequence[str]) -> tuple[Balance, ...]:
         """Read what `identity` holds of several assets, in their order; a few are read at the same time."""
@@ -201,7 +213,8 @@ class RestClient(MarketReads, Writes):
         after: After = None,
         *,
         only_open: bool = False,
-    ) -> tuple[Order, ...]:
+        turbo: bool = False,
+    ) -> Rows[Order]:
         """Read one page of an account's orders on a market.
 
         Args:
@@ -211,6 +224,7 @@ class RestClient(MarketReads, Writes):
           direction: newest first (``"desc"``) or oldest first (``"asc"``).
           after: where to begin; the page may repeat this very order.
           only_open: leave out those that are no longer on the book.
+          turbo: those of the Turbo venue instead of the spot venue.
         """
         query: dict[str, str | int] = {
             **identity_query(account, "account"),
@@ -220,10 +234,10 @@ class RestClient(MarketReads, Writes):
         if only_open:
             query["is_open"] = "true"
         market_id = await market_id_of(market)
-        orders = await self.get_json(
-            "/v1/orders", {"market_id": market_id, **query}, tuple[Order, ...], under("orders")
+        orders = await self.get_rows(
+            "/v1/orders", {"market_id": market_id, **query}, Order, under("orders"), turbo=turbo
         )
-        return tuple(placed(order, market_id, account) for order in orders)
+        return Rows((placed(order, market_id, account) for order in orders), orders.not_understood)
 
     def iter_orders(
         self,
@@ -235,14 +249,15 @@ class RestClient(MarketReads, Writes):
         only_open: bool = False,
         count: int = MAX_ORDERS,
         known: Iterable[str] = (),
+        turbo: bool = False,
     ) -> Pages[Order]:
         """Iterate over an account's orders on a market, page by page, each order once.
 
         Args:
-          market, account, direction, only_open: as for :meth:`orders`.
+          market, account, direction, only_open, turbo: as for :meth:`orders`.
           after: where to begin; this very order does not come.
           count: orders of one page, 2 to 200.
-          known: ids of orders that shall not come.
+          known: ids of orders that do not come.
 
         Raises:
           InvalidRequest: at once, if an argument is wrong.
@@ -250,7 +265,7 @@ class RestClient(MarketReads, Writes):
         arguments.page_query(arguments.whole(count, 2, MAX_ORDERS, "count"), MAX_ORDERS, direction)
         identity_query(account, "account")
         return Pages(
-            partial(self.orders, market, account, count, direction, only_open=only_open),
+            partial(self.orders, market, account, count, direction, only_open=only_open, turbo=turbo),
             what="the list of orders",
             count=count,
             max_pages=self._options.max_pages,
@@ -258,23 +273,41 @@ class RestClient(MarketReads, Writes):
             known=known,
         )
 
-    async def order(self, market: MarketKey, order_id: str) -> Order:
+    async def order(self, market: MarketKey, order_id: str, *, turbo: bool = False) -> Order:
         """Read one order.
+
+        Args:
+          market, order_id: where and which.
+          turbo: one of the Turbo venue instead of the spot venue.
 
         Raises:
           OrderNotFound: there is no such order on this market.
         """
         query = {"order_id": check_id(order_id, "an order id")}
         market_id = await market_id_of(market)
-        order = await self.get_json("/v1/order", {"market_id": market_id, **query}, Order, under("order"))
+        order = await self.get_json(
+            "/v1/order", {"market_id": market_id, **query}, Order, under("order"), turbo=turbo
+        )
         return placed(order, market_id, None)
 
-    async def active_orders(self, market: MarketKey, account: Identity) -> tuple[ActiveOrder, ...]:
-        """Read which orders and triggers of an account are active on a market."""
-        query = identity_query(account, "account")
+    async def active_orders(
+        self, market: MarketKey, account: Identity, count: int = MAX_ACTIVE, *, turbo: bool = False
+    ) -> Rows[ActiveOrder]:
+        """Read which orders and triggers of an account are active on a market, newest first.
+
+        Args:
+          market: which one.
+          account: a trading account (a contract) or a wallet.
+          count: how many, 1 to 50.
+          turbo: those of the Turbo venue instead of the spot venue.
+        """
+        query: dict[str, str | int] = {
+            **identity_query(account, "account"),
+            **arguments.page_query(count, MAX_ACTIVE, Direction.DESCENDING),
+        }
         market_id = await market_id_of(market)
-        return await self.get_json(
-            "/v1/orders/active", {"market_id": market_id, **query}, tuple[ActiveOrder, ...], under("entries")
+        return await self.get_rows(
+            "/v1/orders/active", {"market_id": market_id, **query}, ActiveOrder, under("entries"), turbo=turbo
         )
 
 

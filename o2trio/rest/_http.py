@@ -7,12 +7,13 @@ something is in ``_writes``.
 
 from __future__ import annotations
 
+import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import httpx2
 import trio
@@ -20,14 +21,21 @@ import trio
 from .._api_errors import RateLimitExceeded
 from .._errors import ApiError, MessageTooBig, RequestFailed
 from .._network import NetworkConfig, Options
+from .._version import USER_AGENT
+from ..models import NotUnderstood, Rows
 from ..transport._backoff import backoff_delays
 from ..transport._faults import is_transient_status
-from ..wire import structure_json
-from ._answers import Answer, find_error
+from ..wire import OddField, odd_fields
+from ..wire._structure import structure, structure_rows
+from ._answers import Answer, find_error, redirect_target
+from ._arguments import venue_query
+from ._envelope import opened
 from ._limits import RATES, Group, Limiter, Rate, read_group
+from ._shapes import Shape, as_is
 from ._transport import DialerTransport
+from ._venue import check_one, check_venue, of_venue
 
-__all__ = ["READ_ATTEMPTS", "HttpClient", "Query"]
+__all__ = ["MAX_REDIRECTS", "READ_ATTEMPTS", "HttpClient", "Query"]
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
@@ -35,22 +43,34 @@ Failure = ApiError | RequestFailed
 
 READ_ATTEMPTS = 3
 """How often a read is tried in all."""
+MAX_REDIRECTS = 5
+"""How many redirects one attempt follows."""
+
+_log = logging.getLogger("o2trio")
 
 
 class HttpClient:
     """Requests to one deployment of the exchange; an async context manager that owns its connections.
 
     Any number of tasks may use it at once. Cancelling a call harms no other.
+
+    Attributes:
+      on_unreadable: called with a request (such as ``GET /v1/trades``) and the rows of its answer that could
+        not be read; must not raise. Where it is None they are logged.
+      on_odd: called with the carried fields of one row, or of one answer, that could not be read; must not
+        raise.
     """
 
     def __init__(self, config: NetworkConfig, options: Options) -> None:
+        self.on_unreadable: Callable[[str, Sequence[NotUnderstood]], None] | None = None
+        self.on_odd: Callable[[tuple[OddField, ...]], None] | None = None
         self._config = config
         self._options = options
         self._limiter = Limiter({**RATES, Group.READS: Rate(options.reads_per_second, 1.0)})
         self._http = httpx2.AsyncClient(
             base_url=config.rest_url,
             transport=DialerTransport(config),
-            headers={"Accept": "application/json", "User-Agent": "o2trio"},
+            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
             # Time limits are cancel scopes, which bound a request as a whole.
             timeout=None,
             trust_env=False,
@@ -66,41 +86,120 @@ class HttpClient:
         await self._http.__aexit__(kind, error, traceback)
 
     async def get_json(
-        self, path: str, params: Query, kind: type[T], shape: Callable[[object], object] | None = None
+        self, path: str, params: Query, kind: type[T], shape: Shape = as_is, *, turbo: bool | None = None
     ) -> T:
-        """Read `path` and return the answer as `kind`.
+        """Read `path` and return the answer as one `kind`.
 
         It first waits for its turn within the rate limit. A read that found no connection, a busy server
         (408, 425, 5xx) or a full rate limit (429, code 1003) is repeated, ``READ_ATTEMPTS`` times in all,
         after a backoff wait or the wait the server asks for; where it asks for more than
-        ``Options.request_timeout`` the error is raised at once. Each attempt may take
-        ``Options.request_timeout``. May be cancelled at any time.
+        ``Options.request_timeout`` the error is raised at once. Redirects are followed on the same host, at
+        most ``MAX_REDIRECTS`` of them. Each attempt, and each redirect, may take ``Options.request_timeout``.
+        May be cancelled at any time.
 
         Args:
           path: absolute, beginning with ``/v1``.
           params: the query.
-          kind: a model class, or ``tuple[X, ...]`` of one.
+          kind: a model class.
           shape: brings the decoded JSON into the one form that `kind` has.
+          turbo: the venue that the answer must be about; None where an answer is about no venue.
 
         Raises:
           ApiError: the exchange, or a gateway before it, said no.
           RequestFailed: no answer.
-          DecodeError: an answer that is not a `kind`.
+          DecodeError: an answer that is not a `kind`; :exc:`WrongVenue` if it is about the other venue.
           MessageTooBig: an answer of more than ``Options.max_message_bytes``.
         """
-        return structure_json(await self._read(path, params), kind, shape)
+        answer = await self._read(path, venue_query(params, turbo=turbo))
+        return self._one(answer, kind, shape(opened(answer.content)), turbo=turbo)
 
-    async def _read(self, path: str, params: Query) -> bytes:
+    async def get_rows(
+        self,
+        path: str,
+        params: Query,
+        kind: type[T],
+        shape: Shape,
+        *,
+        turbo: bool | None = None,
+        marked: bool = True,
+    ) -> Rows[T]:
+        """Read `path` and return the rows of the answer; one that cannot be read costs no other.
+
+        Each that cannot be read is also reported to `on_unreadable`.
+
+        Args:
+          path, params, turbo: as for :meth:`get_json`.
+          kind: the model class of one row.
+          shape: brings the decoded JSON into a list.
+          marked: whether rows have a place for the mark of the venue in a list that is bare.
+
+        Raises: as :meth:`get_json`; DecodeError if the answer is not a list.
+        """
+        answer = await self._read(path, venue_query(params, turbo=turbo))
+        return self._rows(answer, kind, shape(opened(answer.content)), turbo=turbo, marked=marked)
+
+    def _one(self, answer: Answer, kind: type[T], value: object, *, turbo: bool | None = None) -> T:
+        """Return the `value` that `answer` holds as a model."""
+        if turbo is not None:
+            check_one(answer.content, value, answer.body, turbo=turbo)
+        model = structure(value, kind, answer.body)
+        self._report_odd((model,))
+        return model
+
+    def _rows(
+        self,
+        answer: Answer,
+        kind: type[T],
+        value: object,
+        *,
+        turbo: bool | None = None,
+        marked: bool = True,
+    ) -> Rows[T]:
+        """Return the list `value` that `answer` holds as models, and report what could not be read."""
+        rows = structure_rows(value, kind, answer.body)
+        if turbo is not None:
+            entries = cast("list[object]", value)
+            may_be_bare = not marked and isinstance(opened(answer.content), list)
+            unmarked = check_venue(answer.content, () if may_be_bare else entries, answer.body, turbo=turbo)
+            rows = of_venue(rows, entries, turbo=turbo, unmarked=unmarked or may_be_bare)
+        self._report_unreadable(answer.request, rows.not_understood)
+        self._report_odd(rows)
+        return rows
+
+    def _report_unreadable(self, request: str, entries: Sequence[NotUnderstood]) -> None:
+        if entries and self.on_unreadable is not None:
+            self.on_unreadable(request, entries)
+        elif entries:
+            first = entries[0].problem
+            _log.warning("%s: %d entries were not understood, the first: %s", request, len(entries), first)
+
+    def _report_odd(self, models: Iterable[object]) -> None:
+        """Report the carried fields that could not be read."""
+        if self.on_odd is not None:
+            for model in models:
+                odd = odd_fields(model)
+                if odd:
+                    self.on_odd(odd)
+
+    async def _read(self, path: str, params: Query) -> Answer:
         attempt = partial(self._read_once, path, params)
         return await self._repeated(read_group(path), "", attempt, (ApiError, RequestFailed))
 
-    async def _read_once(self, path: str, params: Query) -> bytes:
+    async def _read_once(self, path: str, params: Query) -> Answer:
+        name, seconds = f"GET {path}", self._options.request_timeout
         request = self._http.build_request("GET", path, params=dict(params))
-        answer = await self._send(f"GET {path}", request, self._options.request_timeout)
+        answer = await self._send(name, request, seconds)
+        for _ in range(MAX_REDIRECTS):
+            target = redirect_target(request.url, answer)
+            if target is None:
+                break
+            await self._limiter.acquire(read_group(path))
+            request = self._http.build_request("GET", target)
+            answer = await self._send(name, request, seconds)
         error = find_error(answer)
         if error is not None:
             raise error
-        return answer.body
+        return answer
 
     async def _repeated(
         self,
@@ -158,7 +257,8 @@ class HttpClient:
                 await response.aclose()
         except httpx2.HTTPError as error:
             raise RequestFailed(f"{name} got an unreadable answer: {error}") from error
-        return Answer(name, response.status_code, response.headers.get("Retry-After"), body)
+        headers = response.headers
+        return Answer(name, response.status_code, headers.get("Retry-After"), body, headers.get("Location"))
 
     async def _body(self, name: str, response: httpx2.Response) -> bytes:
         if "," in response.headers.get("Content-Encoding", ""):

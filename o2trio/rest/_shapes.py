@@ -8,9 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from ..models import Id
+from ..models import Id, Identity, normalize_id
 
-__all__ = ["Shape", "anything", "book", "depth_of", "keyed", "listed", "under"]
+__all__ = [
+    "Shape",
+    "anything",
+    "as_is",
+    "balance_of",
+    "book",
+    "depth_of",
+    "entry_about",
+    "keyed",
+    "listed",
+    "markets_of",
+    "under",
+]
 
 Shape = Callable[[object], object]
 """From any decoded JSON to the form that a model has."""
@@ -22,6 +34,11 @@ def _object(value: object) -> dict[str, object] | None:
 
 def _list(value: object) -> list[object] | None:
     return cast("list[object]", value) if isinstance(value, list) else None
+
+
+def as_is(value: object) -> object:
+    """Return an answer that needs no shaping."""
+    return value
 
 
 def under(*names: str) -> Shape:
@@ -55,6 +72,36 @@ def keyed(name: str) -> Shape:
     return unpack
 
 
+def markets_of(value: object) -> dict[str, object]:
+    """Return the answer about markets, which may be a bare list."""
+    return dict(_object(value) or {"markets": value})
+
+
+def entry_about(market_id: Id, entries: list[object]) -> object | None:
+    """Return the entry about a market: one that names it, or one that names none.
+
+    Returns:
+      an entry whose market cannot be read if there is neither, for the model to refuse; None if all are
+      about other markets.
+    """
+    named = [(_market_named(entry), entry) for entry in entries]
+    wanted = (market_id, None, _UNREADABLE)
+    return next((entry for each in wanted for name, entry in named if name == each), None)
+
+
+_UNREADABLE = object()
+
+
+def _market_named(entry: object) -> object:
+    name = (_object(entry) or {}).get("market_id")
+    if name is None:
+        return None
+    try:
+        return normalize_id(cast("str", name))
+    except ValueError:
+        return _UNREADABLE
+
+
 def depth_of(market_id: Id) -> Shape:
     """Return what reads a book: under ``orders`` or ``view`` or bare, with or without its market."""
 
@@ -63,7 +110,24 @@ def depth_of(market_id: Id) -> Shape:
         if found is None:
             return value
         view = under("orders", "view")(value)
-        return {"market_id": found.get("market_id") or market_id, "view": _with_levels(view, "quantity")}
+        named = _market_named(found)
+        return {
+            "market_id": market_id if named in (None, _UNREADABLE) else named,
+            "view": _with_levels(view, "quantity"),
+            "turbo": (_object(view) or {}).get("turbo"),
+        }
+
+    return unpack
+
+
+def balance_of(identity: Identity, asset_id: Id) -> Shape:
+    """Return what reads a balance that leaves out whose and of what."""
+
+    def unpack(value: object) -> object:
+        found = _object(value)
+        if found is None:
+            return value
+        return {**found, "identity": {identity.kind.value: identity.id}, "asset_id": asset_id}
 
     return unpack
 

@@ -11,13 +11,14 @@ from typing import cast
 import attrs
 
 from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded
-from .._errors import ApiError, DecodeError
+from .._errors import ApiError
 from .._trading_errors import OnChainRevert
-from ..models import Order, normalize_id
+from ..models import Id, Order, Rows, normalize_id
 from ..transport._backoff import parse_retry_after
 from ..transport._faults import is_transient_status
-from ..wire._structure import parse, structure
-from ._answers import Answer, Envelope, error_of, find_error
+from ..wire._structure import structure_rows
+from ._answers import Answer, error_of, find_error
+from ._envelope import Envelope, envelope_of, object_in, opened
 
 __all__ = ["Answered", "judge"]
 
@@ -37,13 +38,19 @@ class Answered:
 
     Attributes:
       tx_id: the transaction.
-      orders: the orders that it created, where the exchange was asked to tell and did so readably.
+      orders: the orders that it created, as far as the exchange was asked for them and they could be read.
       content: the whole answer.
     """
 
     tx_id: str
-    orders: tuple[Order, ...]
+    orders: Rows[Order]
     content: Mapping[str, object] = attrs.field(hash=False)
+
+    @property
+    def order_ids(self) -> tuple[Id, ...]:
+        """The ids of the created orders that could not be read otherwise; they are not in `orders`."""
+        ids = (entry.ids.get("order_id") for entry in self.orders.not_understood)
+        return tuple(Id(order_id) for order_id in ids if order_id is not None)
 
 
 def judge(answer: Answer) -> Answered | ApiError | None:
@@ -53,11 +60,11 @@ def judge(answer: Answer) -> Answered | ApiError | None:
       :class:`Answered` if it ran and succeeded; :exc:`OnChainRevert` if it ran and failed; another
       :exc:`ApiError` if it was refused and did not run; None if it may have run or not. In doubt, None.
     """
-    content = _content(answer.body)
+    content = object_in(opened(answer.content))
     if content is None:
         error = find_error(answer)
         return error if isinstance(error, RateLimitExceeded) else None
-    envelope, tx_id = _envelope(content), _text(content.get("tx_id"))
+    envelope, tx_id = envelope_of(answer.content), _text(content.get("tx_id"))
     error = error_of(answer, envelope)
     if tx_id is None and isinstance(error, RateLimitExceeded):
         return error
@@ -65,7 +72,7 @@ def judge(answer: Answer) -> Answered | ApiError | None:
     if revert is not None:
         return revert
     if tx_id is not None:
-        done = answer.status in _SUCCESSES and envelope.code is None
+        done = answer.status in _SUCCESSES and not envelope.is_refusal
         return Answered(_id(tx_id), _orders(content.get("orders")), content) if done else None
     return error if _is_refusal(answer.status, envelope.code) else None
 
@@ -84,7 +91,7 @@ def _revert(answer: Answer, envelope: Envelope, tx_id: str | None) -> OnChainRev
     # Not at the top: o2trio.trading builds on this package.
     from ..trading._reverts import decode_revert  # noqa: PLC0415
 
-    reason = envelope.reason or (envelope.message if envelope.code == _INTERNAL else None)
+    reason = envelope.reason or (envelope.message if envelope.code in (None, _INTERNAL) else None)
     revert = decode_revert(reason, envelope.receipts)
     bare = bool(envelope.reason) and envelope.code is None and answer.status not in _SERVER_ERRORS
     if not (revert.is_evident or bare):
@@ -107,30 +114,6 @@ def _revert(answer: Answer, envelope: Envelope, tx_id: str | None) -> OnChainRev
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _object(value: object) -> dict[str, object] | None:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else None
-
-
-def _content(body: bytes) -> dict[str, object] | None:
-    try:
-        return _object(parse(body))
-    except DecodeError:
-        return None
-
-
-def _envelope(content: Mapping[str, object]) -> Envelope:
-    """Read each field of an error for itself: a strange one must not hide the others."""
-    code = content.get("code")
-    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) <= len(str(_CODES.stop)):
-        code = int(code)
-    return Envelope(
-        code=code if isinstance(code, int) and not isinstance(code, bool) else None,
-        message=_text(content.get("message")),
-        reason=_text(content.get("reason")),
-        receipts=content.get("receipts"),
-    )
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -142,27 +125,25 @@ def _id(tx_id: str) -> str:
         return tx_id
 
 
-def _orders(value: object) -> tuple[Order, ...]:
-    """Return the orders of an answer, grouped by market or not; nothing if they cannot be read.
+def _orders(value: object) -> Rows[Order]:
+    """Return the orders of an answer, grouped by market or not, each independent of the others.
 
-    What cannot be read here is only a convenience: the transaction succeeded all the same.
+    What cannot be read is only a convenience: the transaction succeeded all the same.
     """
-    try:
-        return structure(list(_flat(value, None, _DEEPEST)), tuple[Order, ...], "")
-    except DecodeError:
-        return ()
+    return structure_rows(list(_flat(value, None, _DEEPEST)), Order, b"")
 
 
 def _flat(value: object, market_id: object, deepest: int) -> Iterator[object]:
-    """Yield the orders inside groups, each with its group's market."""
-    found = _object(value)
+    """Yield the orders inside groups, each with its group's market; the bare id of an order counts as one."""
+    found = object_in(value)
     if value is None or not deepest:
         return
     if isinstance(value, list):
         for entry in cast("list[object]", value):
             yield from _flat(entry, market_id, deepest - 1)
     elif found is None or "order_id" in found:
-        yield value if found is None or market_id is None else {"market_id": market_id, **found}
+        order = {"order_id": value} if found is None else found
+        yield order if market_id is None else {"market_id": market_id, **order}
     else:
         market_id = found.get("market_id", market_id)
         for name in ("orders", "order"):

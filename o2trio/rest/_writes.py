@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import cast
 
 import httpcore2
 import msgspec
 import trio
 
 from .._api_errors import RateLimitExceeded
-from .._errors import ConnectionFault, DecodeError, InvalidRequest, MessageTooBig, RequestFailed
+from .._errors import ConnectionFault, InvalidRequest, MessageTooBig, RequestFailed
 from .._trading_errors import FaucetRefused
 from ..models import Id, Identity
 from ..transport._backoff import parse_retry_after
-from ..wire import structure_json
-from ..wire._structure import parse
 from ._answers import AccountCreated, Answer, Anything, find_error
 from ._arguments import check_id, identity_query
+from ._envelope import object_in, opened
 from ._http import READ_ATTEMPTS, HttpClient
 from ._limits import Group, write_group
 from ._shapes import anything
@@ -65,7 +63,7 @@ class Writes(HttpClient):
         identity_query(owner, "owner")
         body = {"identity": {owner.kind.value: owner.id}}
         answer = await self._write("/v1/accounts", body, Group.ACCOUNT_CREATION, {_OWNER: owner.id})
-        return structure_json(answer, AccountCreated)
+        return self._one(answer, AccountCreated, opened(answer.content))
 
     async def whitelist(self, trade_account_id: str) -> object:
         """Ask for a place on the list of those who may trade; retired, so never rely on it.
@@ -77,7 +75,7 @@ class Writes(HttpClient):
         """
         body = {"tradeAccount": check_id(trade_account_id, "a trade account id")}
         answer = await self._write("/analytics/v1/whitelist", body, Group.SERVICES, {})
-        return structure_json(answer, Anything, anything).content
+        return self._one(answer, Anything, anything(answer.content)).content
 
     async def mint(self, target: Identity) -> str:
         """Ask the network's faucet for test coins.
@@ -100,24 +98,23 @@ class Writes(HttpClient):
             raise InvalidRequest(f"{self._config.name} has no faucet")
         await self._limiter.acquire(Group.SERVICES)
         answer = await self._post("the faucet", url, body, {})
-        error, said = find_error(answer), _object_in(answer.body)
-        refusal = said.get("error")
-        if refusal or isinstance(error, RateLimitExceeded):
-            words = refusal or said.get("message") or "too many requests"
+        error, said = find_error(answer), object_in(answer.content) or {}
+        if said.get("error") or isinstance(error, RateLimitExceeded):
+            words = (error and error.message) or "too many requests"
             raise FaucetRefused(
-                f"the faucet gave nothing to {target}: {words!s:.200}", parse_retry_after(answer.retry_after)
+                f"the faucet gave nothing to {target}: {words:.200}", parse_retry_after(answer.retry_after)
             )
         if error is not None:
             raise error
         return str(said.get("message", ""))
 
-    async def _write(self, path: str, body: Body, group: Group, headers: Mapping[str, str]) -> bytes:
-        async def attempt() -> bytes:
+    async def _write(self, path: str, body: Body, group: Group, headers: Mapping[str, str]) -> Answer:
+        async def attempt() -> Answer:
             answer = await self._post(f"POST {path}", path, body, headers)
             error = find_error(answer)
             if error is not None:
                 raise error
-            return answer.body
+            return answer
 
         return await self._repeated(group, "", attempt, _PROVEN)
 
@@ -220,12 +217,3 @@ class _Content:
         self.sent = True
         self._on_sent()
         return self.data
-
-
-def _object_in(body: bytes) -> dict[str, object]:
-    """Return the JSON object in `body`; an empty one if there is none."""
-    try:
-        value = parse(body)
-    except DecodeError:
-        return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -31,13 +31,13 @@ from ._matching import BookOrder
 
 __all__ = ["DEFAULT_FLAVOUR", "Flavour", "Json", "dump"]
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | Decimal | bool | None"
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | msgspec.Raw | bool | None"
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ENCODER = msgspec.json.Encoder()
 
 
 def dump(value: object) -> str:
-    """Return `value` as JSON text; decimals become numbers with all their digits."""
+    """Return `value` as JSON text."""
     return _ENCODER.encode(value).decode()
 
 
@@ -266,8 +266,9 @@ class Flavour:
         }
 
     def human(self, number: Decimal) -> Json:
-        """Spell a number in whole units."""
-        return number if self.human_numbers == "number" else f"{number:f}"
+        """Spell a number in whole units, with all its digits and without an exponent."""
+        text = f"{number:f}"
+        return msgspec.Raw(text.encode()) if self.human_numbers == "number" else text
 
     def market(self, market: Market) -> Json:
         """Return one market."""
@@ -278,7 +279,7 @@ class Flavour:
             "taker_fee": str(market.taker_fee),
             "min_order": str(market.min_order),
             "dust": str(market.dust),
-            "price_window": market.price_window,
+            "price_window": msgspec.Raw(f"{Decimal(market.price_window):f}".encode()),
             "base": self._asset(market.base),
             "quote": self._asset(market.quote),
         }

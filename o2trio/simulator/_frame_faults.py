@@ -207,7 +207,7 @@ class FrameFaults:
 
         Args:
           what: ``not_json``: text that is no JSON object; ``unknown``: an object that nobody knows;
-            ``binary``: a binary message, of random bytes or a copy of the true message.
+            ``binary``: a binary message of random bytes, which are not text.
           kinds, count, probability: before which messages; see the class.
         """
         if what not in STRANGE:

@@ -12,7 +12,7 @@ import attrs
 from ..models import Side, Trade
 from ._journal import Journal
 
-__all__ = ["DAY_MS", "MAX_BARS", "RESOLUTIONS", "TRADES_KEPT", "Bar", "TradeHistory", "page"]
+__all__ = ["DAY_MS", "MAX_BARS", "RESOLUTIONS", "TRADES_KEPT", "Bar", "TradeHistory", "page", "trade_time"]
 
 TRADES_KEPT = 50_000
 """At least this many of a market's latest trades are kept, at most twice as many."""
@@ -53,7 +53,9 @@ class Bar:
 T = TypeVar("T")
 
 
-def _time(trade: Trade) -> int:
+def trade_time(trade: Trade) -> int:
+    """Return the time of a trade in milliseconds: every trade of the simulator has one."""
+    assert trade.timestamp is not None
     return trade.timestamp
 
 
@@ -101,13 +103,13 @@ class TradeHistory:
 
     def between(self, start: int, end: int) -> Sequence[Trade]:
         """Return the trades with ``start <= timestamp < end`` (milliseconds)."""
-        first = bisect_left(self._trades, start, key=_time)
-        return self._trades[first : bisect_left(self._trades, end, key=_time)]
+        first = bisect_left(self._trades, start, key=trade_time)
+        return self._trades[first : bisect_left(self._trades, end, key=trade_time)]
 
     def bars(self, resolution: int, start: int, end: int) -> list[Bar]:
         """Return the bars of the spans (`resolution` milliseconds) in ``[start, end)`` that saw a trade."""
         trades = self.between(start - start % resolution, end)
-        grouped = groupby(trades, key=lambda trade: trade.timestamp - trade.timestamp % resolution)
+        grouped = groupby(trades, key=lambda trade: trade_time(trade) // resolution * resolution)
         return [_bar(begin, list(group)) for begin, group in grouped]
 
 

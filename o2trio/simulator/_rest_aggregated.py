@@ -39,7 +39,7 @@ def assets(call: Call) -> Json:
 
 
 def _asset(asset: Asset) -> dict[str, Json]:
-    least = str(Decimal(1).scaleb(-asset.decimals))
+    least = f"{Decimal(1).scaleb(-asset.decimals):f}"
     return {
         "name": asset.symbol,
         "unified_cryptoasset_id": None,

@@ -8,7 +8,7 @@ import attrs
 
 from ..models import Market, Trade
 from ._encode import Json
-from ._history import DAY_MS, MAX_BARS, RESOLUTIONS, Bar, page
+from ._history import DAY_MS, MAX_BARS, RESOLUTIONS, Bar, page, trade_time
 from ._requests import Call, Fault
 
 __all__ = ["MAX_TRADES", "bars", "day", "depth", "fees", "health", "markets"]
@@ -133,7 +133,7 @@ def trades_page(call: Call, items: Sequence[Trade]) -> Sequence[Trade]:
     return page(
         items,
         call.count(MAX_TRADES, 5001),
-        key=lambda trade: (trade.timestamp, str(call.flavour.trade_id_value(trade))),
+        key=lambda trade: (trade_time(trade), str(call.flavour.trade_id_value(trade))),
         newest_first=call.newest_first(),
         cursor=call.cursor("start_trade_id"),
         inclusive=call.flavour.cursor_inclusive,

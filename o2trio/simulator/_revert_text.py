@@ -64,7 +64,7 @@ class _Told:
     logs: tuple[str, ...]
     data: tuple[tuple[int, str], ...]
     end: str
-    receipt: tuple[str, Mapping[str, Json]]
+    receipt: tuple[str, Mapping[str, str | int]]
 
 
 def revert_response(revert: Revert, flavour: Flavour) -> Response:
@@ -101,7 +101,7 @@ def _told(revert: Revert) -> _Told:
     return _Told((_EVENT, revert.variant), (event, logged), *_reverted(FAILED_REQUIRE))
 
 
-def _reverted(code: int) -> tuple[str, tuple[str, Mapping[str, Json]]]:
+def _reverted(code: int) -> tuple[str, tuple[str, Mapping[str, str | int]]]:
     return f"Revert({code})", ("Revert", {"ra": code, "pc": 12_344, "is": 11_912})
 
 

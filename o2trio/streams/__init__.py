@@ -22,6 +22,7 @@ from ._hub import Hub
 from ._machine import QUIET, SNAPSHOT_FIRST, Action, State, Step
 from ._mailbox import Mailbox
 from ._memory import StateMemory, order_part
+from ._oddities import Oddities
 from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
 from ._topic import Topic
@@ -46,6 +47,7 @@ __all__ = [
     "Host",
     "Hub",
     "Mailbox",
+    "Oddities",
     "Port",
     "ReadOnlyBook",
     "ServerMessage",

@@ -2,6 +2,11 @@
 
 Each side is a dictionary of sizes by price; its prices are also in one sorted list whose best price is at its
 end, so that changes near the top of the book move little memory.
+
+A snapshot is taken as it comes, as far as it can be true. An empty level is dropped. A price that is named
+more than once has the sum of its sizes, as differences of one price add up. A best bid above the best ask may
+come from grouping. Only a negative size is refused. A live change is held to more, because a lost message
+shows in it: it may not make a size negative, nor cross a book that was not crossed.
 """
 
 from __future__ import annotations
@@ -162,6 +167,14 @@ class ReadOnlyBook:
         return -asks[-1] - bids[-1] if bids and asks else None
 
     @property
+    def is_crossed(self) -> bool:
+        """Whether the best bid lies above the best ask, as it may where prices are grouped coarsely.
+
+        Then :attr:`spread` is negative.
+        """
+        return _are_crossed(self._bids.ranks, self._asks.ranks)
+
+    @property
     def bids(self) -> tuple[Level, ...]:
         """All bids, best first."""
         return self._bids.levels()
@@ -213,11 +226,15 @@ class DepthBook(ReadOnlyBook):
 
     Works without a connection too, so a recorded stream can be replayed into it. What can be asked of it
     is described at :class:`ReadOnlyBook`.
+
+    Attributes:
+      tidied: whether the last snapshot had an empty level, or named a price more than once.
     """
 
-    __slots__ = ()
+    __slots__ = ("tidied",)
 
     def __init__(self) -> None:
+        self.tidied = False
         self._bids = _BookSide(1)
         self._asks = _BookSide(-1)
 
@@ -233,8 +250,8 @@ class DepthBook(ReadOnlyBook):
         All or nothing: an update that does not fit leaves the book as it was.
 
         Raises:
-          BookInconsistent: a size would become negative, a snapshot holds a size below 1 or names a
-            price twice, or the best bid would lie above the best ask.
+          BookInconsistent: a size is or would become negative, or a change would lift the best bid above the
+            best ask of a book that was not crossed.
         """
         changes = update.changes
         if update.origin is _SNAPSHOT:
@@ -250,16 +267,17 @@ class DepthBook(ReadOnlyBook):
 
     def _load(self, changes: DepthChanges) -> None:
         sides: list[dict[int, int]] = []
+        tidied = False
         for levels in (changes.bids, changes.asks):
             sizes = {level.price: level.quantity for level in levels if level.quantity > 0}
             if len(sizes) != len(levels):
-                raise BookInconsistent("a snapshot holds an empty level or names a price twice")
+                sizes = _sizes(levels)
+                tidied = True
             sides.append(sizes)
         bids, asks = sides
-        bid_ranks, ask_ranks = sorted(bids), sorted(map(neg, asks))
-        _check_uncrossed("a snapshot is", bid_ranks, ask_ranks)
-        self._bids.load(bids, bid_ranks)
-        self._asks.load(asks, ask_ranks)
+        self.tidied = tidied
+        self._bids.load(bids, sorted(bids))
+        self._asks.load(asks, sorted(map(neg, asks)))
 
     def _add(self, bids: tuple[Level, ...], asks: tuple[Level, ...]) -> None:
         """Add differences one by one, or leave the book as it was and raise an error."""
@@ -274,15 +292,27 @@ class DepthBook(ReadOnlyBook):
                 bid_side.refuse(bids[bids_done])
             if asks_left:
                 ask_side.refuse(asks[asks_done])
-            _check_uncrossed("the book would be", bid_ranks, ask_ranks)
+            best_bid, best_ask = bid_ranks[-1], -ask_ranks[-1]
         finally:
             bid_side.add(_undoing(bids[:bids_done]))
             ask_side.add(_undoing(asks[:asks_done]))
+        if not _are_crossed(bid_ranks, ask_ranks):
+            raise BookInconsistent(f"the book would be crossed: bid {best_bid} above ask {best_ask}")
+        # It was crossed before, so its prices are grouped, and nothing shows that a message was lost.
+        bid_side.add(bids)
+        ask_side.add(asks)
 
 
-def _check_uncrossed(what: str, bid_ranks: list[int], ask_ranks: list[int]) -> None:
-    if bid_ranks and ask_ranks and bid_ranks[-1] > -ask_ranks[-1]:
-        raise BookInconsistent(f"{what} crossed: bid {bid_ranks[-1]} above ask {-ask_ranks[-1]}")
+def _are_crossed(bid_ranks: list[int], ask_ranks: list[int]) -> bool:
+    return bool(bid_ranks and ask_ranks and bid_ranks[-1] + ask_ranks[-1] > 0)
+
+
+def _sizes(levels: tuple[Level, ...]) -> dict[int, int]:
+    """Return the sizes of a side by price where levels are empty or name a price again."""
+    for level in levels:
+        if level.quantity < 0:
+            raise BookInconsistent(f"a snapshot has the size {level.quantity} at price {level.price}")
+    return {level.price: level.quantity for level in _summed(levels) if level.quantity}
 
 
 def _undoing(changes: tuple[Level, ...]) -> tuple[Level, ...]:

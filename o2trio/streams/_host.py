@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from .._network import Options
+from ..models import NotUnderstood
 from ..wire import AnyUpdate
 from ._events import Event as LifeCycleEvent
 from ._mailbox import Mailbox
+from ._oddities import Oddities
 
 if TYPE_CHECKING:
     from ._port import Port
@@ -24,6 +26,11 @@ class Host(Protocol):
     @property
     def options(self) -> Options:
         """The limits and intervals."""
+        ...
+
+    @property
+    def oddities(self) -> Oddities:
+        """Where that which could not be understood is counted and reported."""
         ...
 
     def now(self) -> float:
@@ -44,6 +51,10 @@ class Host(Protocol):
 
     def learn(self, topic: Topic) -> None:
         """Find out how things stand at the beginning of `topic`, and call :meth:`Topic.learned` later."""
+        ...
+
+    def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
+        """Read the orders that `entries` could not say, and call :meth:`Topic.looked_up` later."""
         ...
 
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:

@@ -1,7 +1,8 @@
 """All topics of one client: finds or places the topic that a consumer needs.
 
-A demand goes onto the first connection whose slot for it is free. If none is, a further connection is
-opened: a live server subscription is never disturbed to make room.
+A demand goes onto the first connection of its venue whose slot for it is free. If none is, a further
+connection is opened: a live server subscription is never disturbed to make room. The venues share no
+connection: not every message says which one it is of.
 """
 
 from __future__ import annotations
@@ -32,11 +33,17 @@ class Hub:
         self.frames = self.unrouted = 0
         self._host = host
         self._numbers = 0
+        self._served = False
 
     @property
     def topics(self) -> list[Topic]:
         """All topics, in the order of their connections."""
         return [topic for port in self.ports for topic in port.slots.values()]
+
+    @property
+    def has_served(self) -> bool:
+        """Whether the exchange ever served one of the connections; a mere upgrade does not count."""
+        return self._served or any(port.has_served for port in self.ports)
 
     def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey], *, seed: bool = False) -> None:
         """Let `mailbox` consume the topics of `keys`, which are created where they do not exist.
@@ -80,12 +87,15 @@ class Hub:
 
     def _forget(self, port: Port) -> None:
         self.ports.remove(port)
+        self._served |= port.has_served
         self.frames += port.frames
         self.unrouted += port.unrouted
 
     def _find(self, key: TopicKey) -> Topic:
         free: Port | None = None
         for port in self.ports:
+            if port.turbo is not key.turbo:
+                continue
             holder = port.slots.get(key.slot)
             if holder is not None and holder.key == key:
                 return holder
@@ -104,7 +114,7 @@ class Hub:
                 "give several accounts to one stream, or raise Options.max_connections"
             )
         self._numbers += 1
-        port = Port(self._numbers, self._host)
+        port = Port(self._numbers, self._host, turbo=key.turbo)
         self.ports.append(port)
         self._host.run_connection(port)
         return port

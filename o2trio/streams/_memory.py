@@ -9,16 +9,18 @@ balance, one nonce. A part that could not be read makes nothing uncertain but it
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from types import MappingProxyType
 
 import attrs
 
-from ..models import Id, Identity, NonceUpdate, NotUnderstood, Order, Origin
+from ..models import Id, Identity, NonceUpdate, NotUnderstood, Order, Origin, TriggerOrder
 from ..wire import AnyUpdate, Kind
 from ._topics import Behaviour, EntryKey
 
 __all__ = ["NOTHING_READ", "StateMemory", "order_part"]
+
+_LIVE = Origin.LIVE
 
 NOTHING_READ: Mapping[Hashable, int | None] = MappingProxyType({})
 """The parts that were read where none was."""
@@ -29,9 +31,9 @@ def order_part(market_id: Id | None, owner: Identity | None) -> Hashable:
     return market_id, owner
 
 
-def _odd_key(row: NotUnderstood) -> Hashable:
-    """Return what two readings of one row that was not understood have in common."""
-    return row.ids.get("order_id") or repr(row.raw)
+def _unclear_key(entry: NotUnderstood) -> EntryKey:
+    """Return what two messages or answers with one entry that was not understood have in common."""
+    return entry.ids.get("order_id") or repr(entry.raw)
 
 
 class StateMemory:
@@ -39,6 +41,7 @@ class StateMemory:
 
     Attributes:
       latest: the entries by key, longest unchanged first.
+      unclear: entries that were not understood, by key: what `latest` says of the same thing is out of date.
       is_complete: whether it knows the whole state, not only what changed since the beginning.
       read_to: the parts that are known, each with the creation time of its newest known order, as the
         exchange sends it: 0 if there was none, None if it is unknown or the part holds no orders.
@@ -47,12 +50,12 @@ class StateMemory:
 
     def __init__(self, behaviour: Behaviour, limit: int) -> None:
         self.latest: dict[EntryKey, object] = {}
+        self.unclear: dict[EntryKey, NotUnderstood] = {}
         self.is_complete = False
         self.read_to: dict[Hashable, int | None] = {}
         self.baseline: dict[Hashable, int | None] = {}
         self._told: set[EntryKey] | None = None
         self._read: set[EntryKey] = set()
-        self._odd: dict[Hashable, NotUnderstood] = {}
         self._behaviour = behaviour
         self._limit = limit
 
@@ -65,10 +68,12 @@ class StateMemory:
             that was forgotten would be open again. So it is while a break is under repair.
         """
         latest = self.latest
+        if self.unclear or update.not_understood:
+            self._note_unclear(update)
         for key, entry in self._split(update):
             latest.pop(key, None)
             latest[key] = entry
-        if self._told is not None and update.origin is Origin.LIVE:
+        if self._told is not None and update.origin is _LIVE:
             self._told.update(key for key, _ in self._split(update))
         if len(latest) > self._limit and not keep_all and self._told is None:
             # A tenth more than needed, so that it is not done for every update.
@@ -102,7 +107,7 @@ class StateMemory:
         """Forget what may be untrue after a gap: what was neither told live nor read since the break."""
         current = self._read.union(self._told or ())
         self.latest = {key: entry for key, entry in self.latest.items() if key in current}
-        self._odd.clear()
+        self.unclear.clear()
 
     def done(self, *, is_complete: bool) -> None:
         """Note the end of a reading.
@@ -133,13 +138,14 @@ class StateMemory:
         """
         waiting = self._keys(held)
         for update in updates:
-            self._odd |= {_odd_key(row): row for row in update.not_understood}
+            for row in update.not_understood:
+                if _unclear_key(row) not in (self._told or ()) and _unclear_key(row) not in waiting:
+                    self.unclear.setdefault(_unclear_key(row), row)
             for key, entry in self._split(update):
                 if key not in waiting:
                     self.latest.setdefault(key, entry)
                     self._read.add(key)
-        while len(self._odd) > self._limit:
-            del self._odd[next(iter(self._odd))]
+        self._forget_oldest_unclear()
         gained = bool(read_to.keys() - self.read_to.keys())
         self.read_to.update(read_to)
         return gained
@@ -159,13 +165,46 @@ class StateMemory:
             entries = [
                 entry
                 for key, entry in self._split(update)
-                if key not in newer and is_news(self.latest.get(key), entry)
+                if key not in newer and (is_news(self.latest.get(key), entry) or self._clears(key, entry))
             ]
             result += join(update, entries)
-            odd = tuple(row for row in update.not_understood if row.raw != self._odd_raw(row))
-            if odd:
-                result.append(attrs.evolve(update, not_understood=odd))
+            unclear: list[object] = [row for row in update.not_understood if self._is_new(row, newer)]
+            result += join(update, unclear)
         return result
+
+    def _is_new(self, row: NotUnderstood, newer: Container[EntryKey]) -> bool:
+        key = _unclear_key(row)
+        known = self.unclear.get(key)
+        return key not in newer and (known is None or known.raw != row.raw)
+
+    def clarified(self, read: Iterable[AnyUpdate]) -> list[AnyUpdate]:
+        """Return what of `read` says what an entry that was not understood could not."""
+        join = self._behaviour.join
+        assert join is not None
+        result: list[AnyUpdate] = []
+        for update in read:
+            result += join(update, [entry for key, entry in self._split(update) if self._clears(key, entry)])
+        return result
+
+    def _clears(self, key: EntryKey, read: object) -> bool:
+        """Whether `read` is about something unclear, and no older than the state that was last known."""
+        is_news, known = self._behaviour.is_news, self.latest.get(key)
+        assert is_news is not None
+        return key in self.unclear and (known is None or is_news(known, read) or not is_news(read, known))
+
+    def _note_unclear(self, update: AnyUpdate) -> None:
+        """Remember what `update` could not say, and forget what it does say."""
+        split, unclear = self._behaviour.entries, self.unclear
+        for key, entry in () if split is None else split(update):
+            unclear.pop(key, None)
+            # A live entry without a name is about nothing that a later one could say more about.
+            if isinstance(entry, NotUnderstood) and ("order_id" in entry.ids or update.origin is not _LIVE):
+                unclear[_unclear_key(entry)] = entry
+        self._forget_oldest_unclear()
+
+    def _forget_oldest_unclear(self) -> None:
+        while len(self.unclear) > self._limit:
+            del self.unclear[next(iter(self.unclear))]
 
     def state(self, blank: AnyUpdate, origin: Origin = Origin.SNAPSHOT) -> list[AnyUpdate]:
         """Return the present state as snapshots; of orders only the open ones.
@@ -177,10 +216,13 @@ class StateMemory:
         """
         join = self._behaviour.join
         assert join is not None
-        entries = [entry for entry in self.latest.values() if not isinstance(entry, Order) or entry.is_open]
+        entries = [
+            entry
+            for key, entry in self.latest.items()
+            if key not in self.unclear and (not isinstance(entry, Order) or entry.is_open)
+        ]
+        entries += self.unclear.values()
         filled = join(blank, entries)
-        if self._odd:
-            filled.append(attrs.evolve(blank, not_understood=tuple(self._odd.values())))
         if not filled and origin is Origin.SNAPSHOT and not isinstance(blank, NonceUpdate):
             filled = [blank]
         return [attrs.evolve(update, origin=origin, epoch=blank.epoch, gap=None) for update in filled]
@@ -188,13 +230,15 @@ class StateMemory:
     def _keys(self, updates: Iterable[AnyUpdate]) -> set[EntryKey]:
         return {key for update in updates for key, _ in self._split(update)}
 
-    def _odd_raw(self, row: NotUnderstood) -> object:
-        known = self._odd.get(_odd_key(row))
-        return None if known is None else known.raw
-
     def _split(self, update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
+        """Return what can be remembered of `update`. Of trigger orders no read tells when they end."""
         split = self._behaviour.entries
-        return () if split is None or update.origin is Origin.GAP else split(update)
+        if split is None or update.origin is Origin.GAP:
+            return ()
+        entries = split(update)
+        if update.not_understood or getattr(update, "triggers", ()):
+            return [pair for pair in entries if not isinstance(pair[1], (NotUnderstood, TriggerOrder))]
+        return entries
 
 
 REMEMBERED = frozenset({Kind.ORDERS, Kind.BALANCES, Kind.NONCE})

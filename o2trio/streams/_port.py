@@ -12,12 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from .._errors import DecodeError, SubscriptionRejected
+from .._errors import DecodeError
 from ..models import Update
-from ..wire import PING, PONG, ErrorBody, Frame, FrameKind, Kind, decode
-from ._events import FrameIgnored, ServerMessage, TopicRefused
+from ..wire import PING, PONG, AnyUpdate, ErrorBody, Frame, FrameKind, Kind, decode
+from ._barriers import Barriers
+from ._events import FrameIgnored
 from ._host import Host
 from ._machine import Event, State
+from ._refusals import Refusals
+from ._routes import ACTIONS, ITEMS, ROUTES, kind_of_action
 from ._topic import Topic
 from ._topics import Slot, TopicKey, without_former
 
@@ -28,25 +31,14 @@ __all__ = ["Port"]
 
 _log = logging.getLogger("o2trio.streams")
 
-_ROUTES: Mapping[FrameKind, tuple[Kind, Event]] = {
-    FrameKind.DEPTH_UPDATE: (Kind.DEPTH, Event.ITEM),
-    FrameKind.DEPTH_SNAPSHOT: (Kind.DEPTH, Event.SNAPSHOT),
-    FrameKind.DEPTH_VIEW: (Kind.DEPTH_VIEW, Event.SNAPSHOT),
-    FrameKind.TRADES: (Kind.TRADES, Event.ITEM),
-    FrameKind.ORDERS: (Kind.ORDERS, Event.ITEM),
-    FrameKind.BALANCES: (Kind.BALANCES, Event.ITEM),
-    FrameKind.NONCE: (Kind.NONCE, Event.ITEM),
-}
-"""Data frames: which kind of topic they belong to and what they are to it."""
-
-_ITEMS = {frame: kind for frame, (kind, event) in _ROUTES.items() if event is Event.ITEM}
 # A member of an enumeration takes longer to find than a global.
 _LIVE = State.LIVE
 
 _TURN = 512
 """Messages that are taken before other tasks have their turn."""
 
-_ACTIONS = {kind.value: route[0] for kind, route in _ROUTES.items()} | {"nonce": Kind.NONCE}
+_WORDS = re.compile(r'\s*"?[^{}\[\]":\x00-\x1f\x7f\ufffd]{0,64}"?\s*')
+"""A few words, or one JSON value that is neither a list nor an object: no damaged message looks like this."""
 _ACTION_TEXT = re.compile(r'"action"\s*:\s*"(\w+)"')
 
 
@@ -55,44 +47,48 @@ class Port:
 
     Attributes:
       number: names the connection in events and logs, from 1.
+      turbo: whether it carries the Turbo venue; a connection belongs to one venue.
       online: whether its WebSocket is up.
       slots: the topics by slot; also the routing table.
       frames: inbound messages so far.
       heard_at: when the last of them came; what the server sent before it is here.
-      unrouted: data frames that no topic was there for.
+      unrouted: data frames that no topic was there for, and answers to no heartbeat.
+      barriers: the heartbeats of the present WebSocket.
       wake: set by the connection; called when the outbox has something.
     """
 
-    def __init__(self, number: int, host: Host) -> None:
+    def __init__(self, number: int, host: Host, *, turbo: bool = False) -> None:
         self.number = number
+        self.turbo = turbo
         self.online = False
         self.slots: dict[Slot, Topic] = {}
         self.frames = 0
         self.heard_at = host.now()
         self.unrouted = 0
         self.wake: Callable[[], None] = lambda: None
+        self.barriers = Barriers()
+        self._refusals = Refusals(self, host)
         self._host = host
         self._outbox: deque[tuple[str, Topic | None]] = deque()
         self._former: dict[Slot, dict[TopicKey, float]] = {}
-        self._pings = 0
-        self._pongs = 0
-        self._unfenced = False
+        self._served = False
 
     # -- the connection's side ------------------------------------------------------------------
 
     def link_up(self) -> None:
         """Subscribe every topic: a fresh WebSocket is there."""
         self.online = True
-        self._pings = self._pongs = 0
-        self._unfenced = False
+        self.barriers.reset()
         self._former.clear()
         for topic in list(self.slots.values()):
             topic.handle(Event.ONLINE)
 
     def link_down(self, reason: str) -> None:
         """Tell every topic that the WebSocket is gone."""
+        self._served = self.has_served
         self.online = False
         self._outbox.clear()
+        self._refusals.reset()
         for topic in list(self.slots.values()):
             topic.handle(Event.LINK_LOST, reason=reason)
 
@@ -113,6 +109,8 @@ class Port:
         """
         now, enough = self._host.now(), self.frames + _TURN
         slots, former = self.slots, self._former
+        # Messages of the Turbo venue are marked, which is looked at with everything else that is unusual.
+        items: Mapping[FrameKind, Kind] = {} if self.turbo else ITEMS
         running: list[Topic] = []
         crowded = False
         try:
@@ -120,19 +118,22 @@ class Port:
                 self.heard_at = now
                 self.frames += 1
                 try:
-                    kind, market_id, update, _extra = frame = decode(message)
+                    kind, market_id, update, extra = frame = decode(message)
                 except DecodeError as problem:
                     _hand_out(running)
                     self._undecodable(problem, message)
                 else:
-                    wanted = _ITEMS.get(kind)
+                    wanted = items.get(kind)
                     topic = None if wanted is None else slots.get((wanted, market_id))
                     if (
                         topic is not None
+                        and not extra
                         and topic.state is _LIVE
                         and topic.is_confirmed
                         and not (former and former.get(topic.key.slot))
+                        and extra is None
                         and isinstance(update, Update)
+                        and not update.not_understood
                     ):
                         if not topic.run:
                             running.append(topic)
@@ -148,29 +149,44 @@ class Port:
 
     def _route(self, frame: Frame, message: str | bytes) -> bool:
         """Lead a message to where it belongs, whatever its state; return whether it is crowded there."""
-        kind, market_id, update, _extra = frame
-        route = _ROUTES.get(kind)
+        kind, market_id, update, extra = frame
+        if extra is not None and extra.odd:
+            self._host.oddities.note_fields(extra.odd)
+        route = ROUTES.get(kind)
         if route is None:
             _CONTROL[kind](self, frame, message)
             return False
-        slot, event = (route[0], market_id), route[1]
+        if (extra is not None and extra.turbo) is not self.turbo:
+            self.unrouted += 1
+            return False
+        crowded = isinstance(update, Update) and self._route_data((route[0], market_id), route[1], update)
+        if extra is not None and extra.error is not None:
+            # After the data, so that it refuses no stream that has had some.
+            self._take_error(extra.error)
+        return crowded
+
+    def _route_data(self, slot: Slot, event: Event, update: AnyUpdate) -> bool:
         topic = self.slots.get(slot)
-        if topic is None or update is None or isinstance(update, ErrorBody):
+        if topic is None:
             self.unrouted += 1
             return False
         if former := self._former.get(slot):
             # What comes before the request is read may be the rest of an older subscription, after which
             # something would be missing.
             early = not (topic.is_confirmed or topic.behaviour.starts_with_snapshot)
-            update = None if early else without_former(topic.key, update, set(former))
-            if update is None:
+            own = None if early else without_former(topic.key, update, set(former))
+            if own is None:
                 self.unrouted += 1
                 return False
+            update = own
         # What comes before the snapshot answers an older request of the same slot.
         if event is Event.SNAPSHOT or not topic.behaviour.starts_with_snapshot:
-            topic.answered = True
+            # Nor does anything answer a request that has not gone out.
+            topic.answered = topic.sent_at is not None
             if not topic.is_confirmed:
                 topic.confirmed()
+        if update.not_understood:
+            self._host.oddities.note_entries(str(topic.key), update.not_understood)
         topic.handle(event, update)
         return topic.audience.is_crowded
 
@@ -179,33 +195,48 @@ class Port:
 
         After the last request of a batch comes a heartbeat: its answer tells that the server has read
         all before it, which later decides whom an error frame without any name belongs to.
+
+        What goes out is noted here and not when it is written: its answer may be read before the writer has
+        its turn again.
         """
         if self._outbox:
-            return self._outbox.popleft()
-        return self._ping() if self._unfenced else None
+            outgoing = self._outbox.popleft()
+        elif self.barriers.is_due:
+            self.barriers.make()
+            outgoing = PING, None
+        else:
+            return None
+        text, topic = outgoing
+        if topic is not None:
+            topic.requested()
+        elif text == PING:
+            self.barriers.written += 1
+        return outgoing
 
     def sent(self, topic: Topic) -> None:
-        """Note that the topic's request is on the wire."""
+        """Note that the topic's request is on the wire, as a whole."""
         if self.slots.get(topic.key.slot) is topic:
             topic.sent()
 
+    @property
+    def has_served(self) -> bool:
+        """Whether the exchange ever answered a heartbeat or sent data over this connection."""
+        answered = self.barriers.answered > 0 or any(topic.answered for topic in self.slots.values())
+        return self._served or answered
+
     def heartbeat(self) -> int:
         """Queue a text heartbeat; return its number."""
-        self._send(*self._ping())
-        return self._pings
+        number = self.barriers.make()
+        self._send(PING, None)
+        return number
 
     def has_answered(self, heartbeat: int) -> bool:
         """Whether the server has answered the heartbeat of this number, and so all that came before it."""
-        return heartbeat <= self._pongs
+        return heartbeat <= self.barriers.answered
 
     def had(self, slot: Slot) -> bool:
         """Whether another subscription held the slot on this socket: messages of it may still come."""
         return bool(self._former.get(slot))
-
-    def _ping(self) -> tuple[str, None]:
-        self._pings += 1
-        self._unfenced = False
-        return PING, None
 
     def check_stale(self, now: float) -> None:
         """Report topics that have been silent for too long; forget what nothing can come of any more."""
@@ -220,8 +251,8 @@ class Port:
 
     def subscribe(self, topic: Topic) -> None:
         """Queue the topic's request."""
-        topic.fence = self._pings + 1
-        self._unfenced = True
+        topic.fence = self.barriers.queued + 1
+        self.barriers.is_due = True
         self._send(topic.key.subscribe_frame(), topic)
 
     def unsubscribe(self, topic: Topic) -> None:
@@ -269,6 +300,9 @@ class Port:
                 frame=problem.frame,
             )
         )
+        words = not isinstance(message, bytes) and _WORDS.fullmatch(message)
+        if words and self._refusals.take_unknown():
+            return
         for topic in list(self._touched(problem, message)):
             topic.handle(Event.BREAK, reason="a frame could not be understood")
 
@@ -277,13 +311,13 @@ class Port:
 
         A frame that names its stream concerns that one, and one whose length was damaged may have swallowed
         others, which it names, too; a frame that is no JSON object at all can be no trade, order, balance
-        or nonce, but the books are not risked; anything else may be any. A depth view needs no mending: the
+        or nonce, but the books are not risked; anything else may be any. A depth view needs no repair: the
         next one replaces it.
         """
         text = message if isinstance(message, str) else message.decode(errors="replace")
         actions = set(_ACTION_TEXT.findall(text)) if problem.action is None else {problem.action}
         if actions:
-            kinds = {_ACTIONS[action] for action in actions & _ACTIONS.keys()}
+            kinds = {ACTIONS[action] for action in actions & ACTIONS.keys()}
         elif text.lstrip()[:1] == "{":
             kinds = set(Kind)
         else:
@@ -300,18 +334,33 @@ class Port:
         self._send(PONG, None)
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
-        self._pongs += 1
+        if self.barriers.outstanding:
+            self._refusals.before_answer(self.barriers.answered + 1)
+            self.answer()
+        else:
+            # Sent twice or unasked; it must not count for a later heartbeat.
+            self.unrouted += 1
+            self._refusals.surplus_answer()
+
+    def answer(self) -> None:
+        """Take the oldest heartbeat without an answer as answered: what came before it has been read."""
+        self.barriers.answered += 1
         for topic in list(self.slots.values()):
-            topic.answered_up_to(self._pongs)
+            topic.answered_up_to(self.barriers.answered)
 
-    def _on_acknowledgement(self, _frame: Frame, _message: str | bytes) -> None:
-        pass
-
-    def _on_foreign(self, _frame: Frame, _message: str | bytes) -> None:
-        self.unrouted += 1
+    def _on_acknowledgement(self, frame: Frame, _message: str | bytes) -> None:
+        """Confirm the topic that is named, unless another held its slot: then it may be the other's."""
+        action = None if frame.extra is None else frame.extra.action
+        kind = kind_of_action(action)
+        if action is None:
+            self._refusals.take_unknown()
+        topic = None if kind is None else self.slots.get((kind, frame.market_id))
+        if topic is not None and not self.had(topic.key.slot):
+            topic.confirmed()
 
     def _on_unknown(self, _frame: Frame, message: str | bytes) -> None:
         self.unrouted += 1
+        self._refusals.take_unknown()
         self._host.emit(
             FrameIgnored(
                 time=self._host.now(),
@@ -322,52 +371,16 @@ class Port:
         )
 
     def _on_error(self, frame: Frame, _message: str | bytes) -> None:
-        error = frame.body
-        assert isinstance(error, ErrorBody)
-        if error.resync_required and not error.turbo:
+        assert isinstance(frame.body, ErrorBody)
+        self._take_error(frame.body)
+
+    def _take_error(self, error: ErrorBody) -> None:
+        if error.resync_required and (self.turbo or not error.turbo):
             for topic in list(self.slots.values()):
                 if error.market_id in (None, topic.key.market_id) and topic.key.kind is not Kind.DEPTH_VIEW:
                     topic.handle(Event.BREAK, reason="the exchange asks to start over")
             return
-        refused = None if error.turbo else self._refused(error)
-        now, code, message = self._host.now(), error.code, error.message
-        if refused is None:
-            _log.warning("connection %d: the exchange reports %s: %s", self.number, code, message)
-            self._host.emit(ServerMessage(time=now, connection=self.number, code=code, message=message))
-            return
-        name = str(refused.key)
-        _log.warning("the exchange refused %s: %s: %s", name, code, message)
-        self._host.emit(TopicRefused(time=now, topic=name, code=code, message=message))
-        if refused.is_confirmed:
-            # Not sure that it is this one; then the server may hold what nobody here knows of.
-            self.unsubscribe(refused)
-        refused.fail(lambda: SubscriptionRejected(code, message, name))
-
-    def _refused(self, error: ErrorBody) -> Topic | None:
-        """Return the topic that an error frame refuses, or None if it is about something else.
-
-        The protocol has no request id. What the error repeats decides; then the order of sending,
-        where a request that the server has not yet read past (no heartbeat answered since) or that
-        lacks its snapshot comes first. Only requests that nothing has answered are in question.
-        """
-        options, now, action = self._host.options, self._host.now(), error.action or ""
-        if action.startswith("unsubscribe_"):
-            return None
-        kind = _ACTIONS.get(action)
-        waiting = [
-            topic
-            for topic in self.slots.values()
-            if not topic.answered
-            and topic.sent_at is not None
-            and now - topic.sent_at <= options.refusal_window
-            and kind in (None, topic.key.kind)
-            and error.market_id in (None, topic.key.market_id)
-        ]
-        return min(waiting, key=self._unread, default=None)
-
-    def _unread(self, topic: Topic) -> tuple[bool, bool, float]:
-        read = topic.fence <= self._pongs
-        return read, read and not topic.behaviour.starts_with_snapshot, topic.sent_at or 0.0
+        self._refusals.take(error)
 
 
 def _hand_out(topics: list[Topic]) -> None:
@@ -381,6 +394,5 @@ _CONTROL: Mapping[FrameKind, Callable[[Port, Frame, str | bytes], None]] = {
     FrameKind.PONG: Port._on_pong,
     FrameKind.ERROR: Port._on_error,
     FrameKind.ACKNOWLEDGEMENT: Port._on_acknowledgement,
-    FrameKind.FOREIGN: Port._on_foreign,
     FrameKind.UNKNOWN: Port._on_unknown,
 }

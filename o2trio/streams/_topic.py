@@ -16,7 +16,7 @@ import trio
 from .._errors import BookInconsistent, ResynchronisationFailed, SubscriptionTimeout
 from .._network import Options
 from ..models import DepthUpdate, Gap, NotUnderstood, Origin, Trade, TradeUpdate
-from ..wire import AnyUpdate, Kind
+from ..wire import AnyUpdate, Kind, OddField
 from ._audience import Audience
 from ._book import DepthBook
 from ._events import TopicBroken, TopicRestored, TopicStale
@@ -25,7 +25,7 @@ from ._mailbox import Mailbox, conflate
 from ._memory import NOTHING_READ, REMEMBERED, StateMemory
 from ._patience import Patience
 from ._topics import BEHAVIOURS, TopicKey
-from ._trades import TradeLag, TradeLedger, trade_gap
+from ._trades import TradeLag, TradeLedger, newest, trade_gap
 
 if TYPE_CHECKING:
     from ._host import Host
@@ -35,6 +35,17 @@ __all__ = ["Topic"]
 
 _log = logging.getLogger("o2trio.streams")
 
+_UNTIDY = OddField(
+    field="DepthUpdate.changes",
+    problem="a snapshot names a price twice, whose sizes were added up, or an empty level",
+    shape="DepthUpdate.changes: a price twice or an empty level",
+)
+
+LOOK_UPS = 20
+"""Orders that were not understood and are read over REST together."""
+LOOK_UPS_LEFT = 1000
+"""Orders that may wait for that; of more the oldest stay as they were marked."""
+
 
 def _always(_update: AnyUpdate) -> bool:
     return True
@@ -42,6 +53,8 @@ def _always(_update: AnyUpdate) -> bool:
 
 _Recovered: TypeAlias = tuple[list[AnyUpdate], Mapping[Hashable, int | None], str]
 """What a repair found: the state, the parts that were read, and why something is missing."""
+
+_SNAPSHOT = Origin.SNAPSHOT
 
 _set = object.__setattr__
 """Sets what is frozen, in an update that was made a moment ago and that nobody else holds yet."""
@@ -59,7 +72,8 @@ class Topic:
       port: the connection that it is placed on.
       answered: whether a message of it came since its last request.
       is_confirmed: whether the server is known to have read its last request.
-      sent_at: when its last request was written, or None.
+      sent_at: when its last request went out, or None: when it was handed to the writer, then when it was
+        written.
       fence: the number of the heartbeat that followed its last request.
       memory: the latest orders, balances or nonces, for a topic of those.
       ledger: the latest trades, for a topic of trades.
@@ -96,7 +110,8 @@ class Topic:
         self._waits: Callable[[AnyUpdate], bool] = _always
         self._anchor: tuple[int, Trade | None] | None = None
         self._assumed = False
-        self._learning = False
+        self._learning = self._looking_up = False
+        self._unread: list[NotUnderstood] = []
         self._broken_since = 0.0
         self._reason = ""
         self._was_live = False
@@ -174,8 +189,14 @@ class Topic:
         self.audience.end(error)
         self.handle(Event.FAIL)
 
+    def requested(self) -> None:
+        """Note that the subscription request is about to be written: from now on it may be answered."""
+        self.sent_at = self._host.now()
+
     def sent(self) -> None:
-        """Note that the subscription request is on the wire."""
+        """Note that the subscription request is on the wire; what it waits for is timed from now on."""
+        if self.sent_at is None:
+            return  # It was an older one; the present one is in the outbox.
         self.sent_at = self._host.now()
         if self.behaviour.starts_with_snapshot:
             self._arm(self._host.options.snapshot_timeout, Event.TIMEOUT)
@@ -274,7 +295,13 @@ class Topic:
     def backfill(
         self, epoch: int, trades: Sequence[Trade], not_understood: tuple[NotUnderstood, ...] = ()
     ) -> bool:
-        """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted."""
+        """Deliver trades that were read; return False if the repair of `epoch` is no longer wanted.
+
+        Args:
+          epoch: the topic's epoch when the repair began.
+          trades: as read, oldest first.
+          not_understood: the entries among them that could not be read.
+        """
         wanted, ledger = self.wants_repair(epoch), self.ledger
         if wanted and (trades or not_understood):
             assert self.key.market_id is not None
@@ -290,6 +317,18 @@ class Topic:
             if ledger.last is not last:
                 self._patience.advance(self._host.now(), self._host.options)
         return wanted
+
+    def looked_up(self, epoch: int, updates: list[AnyUpdate]) -> None:
+        """Take the state of orders that a message could not say; live items since then say more, and stay.
+
+        Args:
+          epoch: the topic's epoch when it was asked for; a later break covers it.
+          updates: the state as updates; empty if it could not be read.
+        """
+        self._looking_up = False
+        if epoch == self.epoch and self.state is State.LIVE and self.memory is not None:
+            self._burst(self.memory.clarified(updates))
+        self._look_up()
 
     def repaired_in_part(
         self,
@@ -417,10 +456,17 @@ class Topic:
     def _deliver(self, update: AnyUpdate | None, reason: str) -> bool:
         """Take in and hand out a message; return False if it broke the book."""
         assert update is not None
-        if not self._admit(update):
+        if not (self._take_in(update) if update.not_understood else self._admit(update)):
             return False
+        book = self._book
+        if book is not None and book.tidied and update.origin is _SNAPSHOT:
+            # Consumers are given the levels that the book has, so that theirs is the same.
+            _set(update, "changes", book.changes())
+            self._host.oddities.note_fields([_UNTIDY])
         self.run.append(update)
         self.hand_out()
+        if self._unread:
+            self._look_up()
         return True
 
     def _hold(self, update: AnyUpdate | None, reason: str) -> None:
@@ -432,7 +478,8 @@ class Topic:
             self.held.append(update)
         if len(self.held) > self._host.options.buffer_size:
             # Of trades only the newest are kept: the repair reads on until it reaches those.
-            self.held = self.held[-1:] if self.ledger is not None else self.conflated(self.held) or []
+            held, limit = self.held, self._host.options.buffer_size
+            self.held = newest(held, limit) if self.ledger is not None else self.conflated(held) or []
             if not self.held:
                 self._overwhelmed()
         elif self.memory is not None and self.memory.is_crowded:
@@ -502,6 +549,7 @@ class Topic:
         self._restored(complete=not problem)
         self._seed(problem)
         self._learn()
+        self._look_up()
 
     def _greet(self, update: AnyUpdate | None, reason: str) -> None:
         if self.behaviour.starts_with_snapshot:
@@ -512,7 +560,7 @@ class Topic:
     def _burst(self, updates: list[AnyUpdate]) -> None:
         """Deliver several updates at once; nobody is too slow for what comes in one moment."""
         now = self._host.now()
-        admitted = [update for update in updates if self._admit(update)]
+        admitted = [update for update in updates if self._take_in(update)]
         if admitted:
             self._note(len(admitted), now)
             self.audience.burst(admitted, self, now)
@@ -521,6 +569,27 @@ class Topic:
         self.items += items
         self._stale = False
         self.last_item_time = now
+
+    def _take_in(self, update: AnyUpdate) -> bool:
+        """Do as :meth:`_admit`, also with entries that were not understood."""
+        if update.not_understood and self.ledger is not None and isinstance(update, TradeUpdate):
+            news = self.ledger.news(update)
+            if news is not None:
+                _set(update, "epoch", self.epoch)
+                _set(update, "trades", news.trades)
+                _set(update, "not_understood", news.not_understood)
+            return news is not None
+        if update.not_understood and self.key.kind is Kind.ORDERS:
+            self._unread += (entry for entry in update.not_understood if "order_id" in entry.ids)
+            del self._unread[:-LOOK_UPS_LEFT]
+        return self._admit(update)
+
+    def _look_up(self) -> None:
+        """Ask for the orders that could not be read, if nobody does so already."""
+        if self._unread and not self._looking_up and self.state is State.LIVE:
+            entries, self._unread = tuple(self._unread[:LOOK_UPS]), self._unread[LOOK_UPS:]
+            self._looking_up = True
+            self._host.look_up(self, entries)
 
     def _admit(self, update: AnyUpdate) -> bool:
         """Take in what `update` says; return False if there is nothing in it to deliver."""

@@ -7,7 +7,7 @@ one of per socket; the same slot routes inbound frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -19,18 +19,30 @@ from ..models import (
     Id,
     Identity,
     NonceUpdate,
+    NotUnderstood,
     Order,
     OrderUpdate,
     Origin,
     TradeUpdate,
+    TriggerOrder,
 )
 from ..wire import AnyUpdate, Frequency, Kind, subscribe, unsubscribe
 
-__all__ = ["BEHAVIOURS", "MAX_IDENTITIES", "Behaviour", "Slot", "TopicKey", "identity_keys", "without_former"]
+__all__ = [
+    "BEHAVIOURS",
+    "MAX_IDENTITIES",
+    "Behaviour",
+    "Slot",
+    "TopicKey",
+    "identity_keys",
+    "without_former",
+]
 
 MAX_IDENTITIES = 10
 """Identities that one subscription may name; a limit of the exchange."""
 
+
+E = TypeVar("E")
 
 Slot: TypeAlias = tuple[Kind, Id | None]
 """What the server keeps one subscription of per socket, and where a frame of that socket belongs."""
@@ -46,6 +58,8 @@ class TopicKey:
       precision: level of price grouping, for depth and depth view.
       frequency: for depth view.
       identities: 1 to 10, for orders, balances and nonce.
+      turbo: whether it is of the Turbo venue, for depth, depth view, trades and orders. Balances and nonces
+        belong to an account, which has no venue.
     """
 
     kind: Kind
@@ -53,6 +67,7 @@ class TopicKey:
     precision: int | None = None
     frequency: Frequency | None = None
     identities: tuple[Identity, ...] = ()
+    turbo: bool = False
 
     @property
     def slot(self) -> Slot:
@@ -67,11 +82,12 @@ class TopicKey:
             precision=self.precision,
             frequency=self.frequency,
             identities=self.identities,
+            turbo=self.turbo,
         )
 
     def unsubscribe_frame(self) -> str:
         """Return the request that ends it."""
-        return unsubscribe(self.kind, market_id=self.market_id, identities=self.identities)
+        return unsubscribe(self.kind, market_id=self.market_id, identities=self.identities, turbo=self.turbo)
 
     def __str__(self) -> str:
         words = [self.kind.value.replace("_", " ")]
@@ -83,6 +99,8 @@ class TopicKey:
             words.append(f"every {self.frequency}")
         if self.identities:
             words.append("of " + ", ".join(map(str, self.identities)))
+        if self.turbo:
+            words.append("on Turbo")
         return " ".join(words)
 
 
@@ -121,22 +139,47 @@ def _last(_newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
 
 def _order_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
     assert isinstance(update, OrderUpdate)
+    if update.not_understood or update.triggers:
+        return ((_order_key(entry), entry) for entry in update.entries)
     return ((order.order_id, order) for order in update.orders)
+
+
+def _order_key(entry: Order | TriggerOrder | NotUnderstood) -> EntryKey:
+    if isinstance(entry, NotUnderstood):
+        # It says something about that order, as the order's next state does, or about nothing known.
+        return entry.ids.get("order_id") or ("entry", id(entry))
+    return ("trigger", entry.order_id) if isinstance(entry, TriggerOrder) else entry.order_id
 
 
 def _join_orders(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
     assert isinstance(newest, OrderUpdate)
-    return [attrs.evolve(newest, orders=tuple(cast(list[Order], entries)))] if entries else []
+    orders, triggers = _of(Order, entries), _of(TriggerOrder, entries)
+    joined = attrs.evolve(
+        newest, orders=orders, triggers=triggers, not_understood=_of(NotUnderstood, entries)
+    )
+    return [joined] if entries else []
 
 
 def _balance_entries(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
     assert isinstance(update, BalanceUpdate)
-    return (((entry.identity, entry.asset_id), entry) for entry in update.balance)
+    entries: list[tuple[EntryKey, object]] = [
+        ((entry.identity, entry.asset_id), entry) for entry in update.balance
+    ]
+    return entries + [(("entry", id(entry)), entry) for entry in update.not_understood]
 
 
 def _join_balances(newest: AnyUpdate, entries: list[object]) -> list[AnyUpdate]:
     assert isinstance(newest, BalanceUpdate)
-    return [attrs.evolve(newest, balance=tuple(cast(list[Balance], entries)))] if entries else []
+    joined = attrs.evolve(newest, balance=_of(Balance, entries), not_understood=_of(NotUnderstood, entries))
+    return [joined] if entries else []
+
+
+def _of(kind: type[E], entries: list[object]) -> tuple[E, ...]:
+    """Return the entries of this kind; one that knows its position learns that in the list as it is now."""
+    found = [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, kind)]
+    if issubclass(kind, (NotUnderstood, TriggerOrder)):
+        return tuple(attrs.evolve(cast(Any, entry), index=index) for index, entry in found)
+    return tuple(entry for _, entry in found)
 
 
 def _whole_view(update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
@@ -206,11 +249,11 @@ BEHAVIOURS: dict[Kind, Behaviour] = {
 }
 
 
-def identity_keys(kind: Kind, identities: Iterable[Identity]) -> list[TopicKey]:
+def identity_keys(kind: Kind, identities: Iterable[Identity], *, turbo: bool = False) -> list[TopicKey]:
     """Return the topics that carry `kind` for all `identities`, at most ten to a topic."""
     unique = sorted(set(identities))
     return [
-        TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]))
+        TopicKey(kind, identities=tuple(unique[start : start + MAX_IDENTITIES]), turbo=turbo)
         for start in range(0, len(unique), MAX_IDENTITIES)
     ]
 
@@ -228,9 +271,13 @@ def without_former(key: TopicKey, update: AnyUpdate, former: set[TopicKey]) -> A
     if isinstance(update, NonceUpdate):
         return None if update.contract_id in {identity.id for identity in gone} else update
     if isinstance(update, OrderUpdate):
-        orders = tuple(order for order in update.orders if order.owner not in gone)
-        return attrs.evolve(update, orders=orders) if orders else None
+        orders: list[object] = [entry for entry in update.entries if _account(entry) not in gone]
+        return next(iter(_join_orders(update, orders)), None)
     if isinstance(update, BalanceUpdate):
-        balance = tuple(entry for entry in update.balance if entry.identity not in gone)
-        return attrs.evolve(update, balance=balance) if balance else None
+        balances: list[object] = [entry for entry in update.balance if entry.identity not in gone]
+        return next(iter(_join_balances(update, [*balances, *update.not_understood])), None)
     return update
+
+
+def _account(entry: Order | TriggerOrder | NotUnderstood) -> Identity | None:
+    return None if isinstance(entry, NotUnderstood) else entry.owner

@@ -2,6 +2,7 @@
 
 A trade has an opaque id and a time stamp; the exchange lists trades in the order in which it streams
 them. So whoever remembers the ids it had lately can read on from the last one until it meets a live one.
+Streams and REST may spell an id differently, so ids are compared by :func:`trade_key` and kept as sent.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from ..models import Gap, Id, Origin, Trade, TradeUpdate
+from ..models import Gap, Id, NotUnderstood, Origin, Trade, TradeUpdate, trade_key
 from ..wire import AnyUpdate
 
-__all__ = ["TradeLag", "TradeLedger", "first_trade", "trade_gap"]
+__all__ = ["TradeLag", "TradeLedger", "first_trade", "newest", "trade_gap"]
 
 LEDGER_SIZE = 4096
 """Ids that a ledger remembers. Live trades follow those read over REST within far fewer."""
@@ -39,14 +40,39 @@ class TradeLedger:
         ids = self._ids
         fresh: list[Trade] = []
         for trade in trades:
-            if trade.trade_id not in ids:
-                ids[trade.trade_id] = None
+            key = trade_key(trade.trade_id)
+            if key not in ids:
+                ids[key] = None
                 fresh.append(trade)
         if fresh:
             self.last, self.is_anchored = fresh[-1], True
-            while len(ids) > LEDGER_SIZE:
-                del ids[next(iter(ids))]
+            self._forget_oldest()
         return tuple(fresh)
+
+    def unseen(self, entries: Iterable[NotUnderstood]) -> tuple[NotUnderstood, ...]:
+        """Return the entries that were not there before, and remember those whose id could be read."""
+        unseen: list[NotUnderstood] = []
+        for entry in entries:
+            trade_id = entry.ids.get("trade_id")
+            if trade_id is None or trade_id not in self:
+                unseen.append(entry)
+            if trade_id is not None:
+                self._ids[trade_key(trade_id)] = None
+        self._forget_oldest()
+        return tuple(unseen)
+
+    def news(self, update: TradeUpdate) -> TradeUpdate | None:
+        """Return `update` without what was there before, and remember the rest; None if nothing is left."""
+        new: list[object] = [*self.fresh(update.trades), *self.unseen(update.not_understood)]
+        if len(new) == len(update.trades) + len(update.not_understood):
+            return update if new else None
+        kept = set(map(id, new))
+        return _of_entries(update, [entry for entry in update.entries if id(entry) in kept]) if new else None
+
+    def _forget_oldest(self) -> None:
+        ids = self._ids
+        while len(ids) > LEDGER_SIZE:
+            del ids[next(iter(ids))]
 
     def anchor(self, newest: Trade | None) -> None:
         """Begin after `newest`, the last trade there is; with None at the very beginning."""
@@ -55,11 +81,22 @@ class TradeLedger:
             self.is_anchored, self.last = True, newest
 
     def __contains__(self, trade_id: object) -> bool:
-        return trade_id in self._ids
+        return isinstance(trade_id, str) and trade_key(trade_id) in self._ids
 
     def knows(self, trade: Trade | None) -> bool:
         """Whether the trade was there lately; true of no trade."""
         return trade is None or trade.trade_id in self
+
+
+def _of_entries(update: TradeUpdate, entries: Sequence[Trade | NotUnderstood]) -> TradeUpdate:
+    """Return `update` with these entries only; each that was not understood learns where it stands now."""
+    placed = [
+        attrs.evolve(entry, index=index)
+        for index, entry in enumerate(entries)
+        if isinstance(entry, NotUnderstood)
+    ]
+    trades = tuple(entry for entry in entries if isinstance(entry, Trade))
+    return attrs.evolve(update, trades=trades, not_understood=tuple(placed))
 
 
 def _trades(updates: Iterable[AnyUpdate]) -> Iterator[Trade]:
@@ -69,6 +106,12 @@ def _trades(updates: Iterable[AnyUpdate]) -> Iterator[Trade]:
 def first_trade(updates: Iterable[AnyUpdate]) -> Trade | None:
     """Return the first trade in `updates`."""
     return next(_trades(updates), None)
+
+
+def newest(updates: list[AnyUpdate], limit: int) -> list[AnyUpdate]:
+    """Return the last update with a readable trade and what follows it; nothing if that is too much."""
+    last = max((at for at, each in enumerate(updates) if first_trade([each])), default=len(updates))
+    return updates[last:] if len(updates) - last <= limit else []
 
 
 def trade_gap(gap: Gap, ledger: TradeLedger, held: Iterable[AnyUpdate]) -> Gap:
@@ -115,29 +158,37 @@ class TradeLag:
         """Whether what was given meets the first trade that is held, or the newest if none is."""
         return self.ledger.knows(first_trade(self._held) or self._newest.last)
 
-    def take(self, trades: Sequence[Trade]) -> list[AnyUpdate]:
-        """Return what to give of trades that were read: up to the one where live ones take over."""
+    def take(self, trades: Sequence[Trade], not_understood: Sequence[NotUnderstood] = ()) -> list[AnyUpdate]:
+        """Return what to give of trades that were read: up to the one where live ones take over.
+
+        Args:
+          trades: as read.
+          not_understood: the entries among them that could not be read.
+        """
         goal = first_trade(self._held) or self._newest.last
-        ids = [trade.trade_id for trade in trades]
-        if goal is not None and goal.trade_id in ids:
-            trades = trades[: ids.index(goal.trade_id) + 1]
-        fresh = self.ledger.fresh(trades)
+        ids = [trade_key(trade.trade_id) for trade in trades]
+        if goal is not None and (key := trade_key(goal.trade_id)) in ids:
+            trades = trades[: ids.index(key) + 1]
+        # Where the others stood in the answer is not exact here, so none of them is left to the live ones.
         update = TradeUpdate(
-            market_id=self._market_id, trades=fresh, origin=Origin.BACKFILL, epoch=self._epoch
+            market_id=self._market_id,
+            trades=tuple(trades),
+            not_understood=tuple(not_understood),
+            origin=Origin.BACKFILL,
+            epoch=self._epoch,
         )
-        return [update] if fresh else []
+        fresh = self.ledger.news(update)
+        return [] if fresh is None else [fresh]
 
     def release(self) -> list[AnyUpdate]:
         """Return the held updates without the trades that were given already."""
         held, self._held = self._held, []
         result: list[AnyUpdate] = []
         for update in held:
-            if isinstance(update, TradeUpdate) and update.trades:
-                fresh = self.ledger.fresh(update.trades)
-                if len(fresh) == len(update.trades):
-                    result.append(update)
-                elif fresh:
-                    result.append(attrs.evolve(update, trades=fresh))
+            if isinstance(update, TradeUpdate) and (update.trades or update.not_understood):
+                fresh = self.ledger.news(update)
+                if fresh is not None:
+                    result.append(fresh)
             elif update.gap is None or update.gap.before not in self.ledger:
                 # A gap that the reading has closed is none for this consumer.
                 result.append(update)

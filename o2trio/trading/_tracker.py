@@ -254,8 +254,12 @@ class OrderTracker:
 
     def _take(self, update: OrderUpdate) -> None:
         told = {self.absorb(order).order_id for order in update.orders}
+        # An entry that was not understood may be about an open order, whose state is then unknown.
+        odd = (entry.ids.get("order_id") for entry in update.not_understood)
+        unclear = any(order_id is None or order_id in self._open for order_id in odd)
         # A snapshot tells the open orders: one that was placed and closed before it is not among them.
-        if update.origin is Origin.GAP or (update.origin is Origin.SNAPSHOT and self._open.keys() - told):
+        ended = update.origin is Origin.SNAPSHOT and self._open.keys() - told
+        if update.origin is Origin.GAP or ended or unclear:
             self._gaps += 1
             self._gap.set()
         if update.origin is not Origin.LIVE:

@@ -16,7 +16,7 @@ from .._errors import O2ConnectionLost, Silence
 from .._nursery import BareNursery
 from ..streams import ConnectionDown, ConnectionGivenUp, ConnectionUp, Host, Hub, Port
 from ._backoff import backoff_delays
-from ._faults import CONNECTION_ERRORS, Fault, classify
+from ._faults import CONNECTION_ERRORS, Fault, Retry, classify
 from ._link import Link, open_link
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Connection:
 
     async def _dial_and_serve(self) -> None:
         delays, attempt = backoff_delays(self._options), 0
+        met: set[Retry] = set()
         while True:
             attempt += 1
             opened = math.inf
@@ -76,10 +77,16 @@ class Connection:
                 return
             if trio.current_time() - opened >= self._options.stable_after:
                 delays, attempt = backoff_delays(self._options), 0
+                met.clear()
             limit = self._options.max_attempts
-            if not fault.retryable or (limit is not None and attempt >= limit):
-                self._give_up(cause, fault, attempt)
+            # All connections of a client dial one address, so what served one of them counts for all.
+            if not fault.is_retryable(served=self._hub.has_served, repeated=fault.retry in met):
+                self._give_up(cause, fault.reason)
                 return
+            if limit is not None and attempt >= limit:
+                self._give_up(cause, fault.reason, f" after {attempt} attempts")
+                return
+            met.add(fault.retry)
             await self._wait(fault, next(delays), attempt)
             if self._hub.retire(self._port):
                 return
@@ -148,12 +155,11 @@ class Connection:
         )
         await trio.sleep(delay)
 
-    def _give_up(self, cause: BaseException, fault: Fault, attempt: int) -> None:
+    def _give_up(self, cause: BaseException, reason: str, when: str = "") -> None:
         number = self._port.number
-        times = "" if not fault.retryable else f" after {attempt} attempts"
-        message = f"gave up the connection to {self._config.websocket_host}{times}: {fault.reason}"
+        message = f"gave up the connection to {self._config.websocket_host}{when}: {reason}"
         _log.error("connection %d: %s", number, message)
-        self._host.emit(ConnectionGivenUp(time=trio.current_time(), connection=number, reason=fault.reason))
+        self._host.emit(ConnectionGivenUp(time=trio.current_time(), connection=number, reason=reason))
 
         def lost() -> O2ConnectionLost:
             error = O2ConnectionLost(message)

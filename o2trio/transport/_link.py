@@ -6,6 +6,7 @@ What each fault is and where its repair sits:
   silence, and the caller acts on it.
 - A handshake that meets the end of the stream waits for ever: the stream raises instead, until upgraded.
 - A refusal is only seen once its body is complete: it is read from the bytes that came, however it ended.
+- An interim response (100, 103) before the upgrade counts as a refusal: it is taken out.
 - A cancelled send leaves half a frame on a stream that looks healthy: such a stream is closed on the spot.
 - Closing waits without bound, and leaves the socket open if the peer closed first: :meth:`Link.aclose`.
 - A queue of one message stops pongs as soon as somebody reads slowly: there is no queue, :meth:`Link.deliver`
@@ -38,6 +39,7 @@ from wsproto.utilities import ProtocolError
 
 from .._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
 from .._network import NetworkConfig, Options
+from .._version import USER_AGENT
 from ._backoff import parse_retry_after
 from ._dialer import open_stream
 from ._engine import MORE, Engine, Inbox, Receiver
@@ -48,9 +50,12 @@ _log = logging.getLogger("o2trio.transport")
 
 _READ_BYTES = 128 * 1024
 _ANSWER_BYTES = 32 * 1024
-"""How much of an answer to the handshake is read before it is taken for nonsense."""
+"""How much of an answer to the handshake is read, interim responses included, before it is nonsense."""
 _BODY_CHARACTERS = 200
 _UPGRADED = re.compile(rb"HTTP/\d\.\d 101\b.*?\r?\n\r?\n", re.DOTALL)
+_INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01\b)\d\d\b.*?\r?\n\r?\n", re.DOTALL)
+_MAYBE_INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01\b)\d\d\b.*|.{,12}", re.DOTALL)
+"""The beginning of an interim response, or too little to know."""
 _TOO_BIG = "Exceeded maximum message size"
 """How trio-websocket words its own 1009, which the peer may send too."""
 
@@ -187,6 +192,7 @@ async def _connect(config: NetworkConfig, options: Options, reader: _Reader) -> 
                 wire.engine,
                 host=host,
                 path=resource,
+                client_extra_headers=[(b"User-Agent", USER_AGENT.encode("ascii"))],
                 max_message_size=options.max_message_bytes,
                 receive_buffer_size=_READ_BYTES,
             )
@@ -316,7 +322,7 @@ class _Wire(trio.abc.Stream):
     Attributes:
       engine: what the bytes are for; some it wants to be given once more.
       last_inbound: when bytes last arrived.
-      answer: what the server sent until the upgrade, for reading a refusal.
+      answer: what the server sent until the upgrade, without interim responses, for reading a refusal.
     """
 
     def __init__(self, stream: trio.abc.Stream, engine: Engine) -> None:
@@ -325,6 +331,8 @@ class _Wire(trio.abc.Stream):
         self.answer = bytearray()
         self._stream = stream
         self._upgraded = False
+        self._answered = 0  # bytes before the upgrade, with interim responses
+        self._passed = 0  # bytes of the answer that the handshake has
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         engine = self.engine
@@ -341,21 +349,26 @@ class _Wire(trio.abc.Stream):
         return engine.finish()
 
     async def _receive_answer(self, max_bytes: int | None) -> bytes:
-        """Receive some of the server's answer, and nothing of what follows an upgrade."""
-        with self._early_end():
-            data = bytes(await self._stream.receive_some(max_bytes))
-        self.last_inbound = trio.current_time()
-        self.answer += data
-        upgrade = _UPGRADED.match(self.answer)
-        if upgrade is not None:
-            self._upgraded = True
-            frames = len(self.answer) - upgrade.end()
-            self.engine.keep(data[len(data) - frames :])
-            data = data[: len(data) - frames]
-        elif not data or len(self.answer) > _ANSWER_BYTES:
-            what = "sent an endless answer to" if data else "hung up during"
-            raise LinkClosed(1006, f"the server {what} the handshake")
-        return data
+        """Receive some of the server's answer; neither an interim response nor what follows an upgrade."""
+        while True:
+            with self._early_end():
+                data = await self._stream.receive_some(max_bytes)
+            self.last_inbound = trio.current_time()
+            self._answered += len(data)
+            self.answer += data
+            while interim := _INTERIM.match(self.answer):
+                del self.answer[: interim.end()]
+            if upgrade := _UPGRADED.match(self.answer):
+                self._upgraded = True
+                self.engine.keep(bytes(self.answer[upgrade.end() :]))
+                del self.answer[upgrade.end() :]
+            elif not data or self._answered > _ANSWER_BYTES:
+                what = "sent an endless answer to" if data else "hung up during"
+                raise LinkClosed(1006, f"the server {what} the handshake")
+            if not _MAYBE_INTERIM.fullmatch(self.answer):
+                more = bytes(self.answer[self._passed :])
+                self._passed = len(self.answer)
+                return more
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         # A cancellation that is already there must not count as one that tore a frame.

@@ -2,12 +2,15 @@
 
 from ._decode import decode
 from ._frames import AnyUpdate, ErrorBody, Extra, Frame, FrameKind, OddField
+from ._odd import odd_fields
+from ._ranks import RANKS, Rank, Ranks
 from ._requests import PING, PONG, Frequency, Kind, subscribe, unsubscribe
-from ._structure import Snapshot, structure_json
+from ._structure import Snapshot, structure_json, structure_rows
 
 __all__ = [
     "PING",
     "PONG",
+    "RANKS",
     "AnyUpdate",
     "ErrorBody",
     "Extra",
@@ -16,9 +19,13 @@ __all__ = [
     "Frequency",
     "Kind",
     "OddField",
+    "Rank",
+    "Ranks",
     "Snapshot",
     "decode",
+    "odd_fields",
     "structure_json",
+    "structure_rows",
     "subscribe",
     "unsubscribe",
 ]

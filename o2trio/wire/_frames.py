@@ -29,12 +29,10 @@ class FrameKind(Enum):
     ERROR = "error"
     PING = "PING"
     PONG = "PONG"
-    ACKNOWLEDGEMENT = "unsubscribe"
-    """A frame that repeats an ``unsubscribe_*`` action."""
-    FOREIGN = "turbo"
-    """Data of the margin venue, which no spot subscriber may see."""
+    ACKNOWLEDGEMENT = "acknowledgement"
+    """A frame that confirms a request, in whatever words; its action, if any, is in ``Frame.extra``."""
     UNKNOWN = "unknown"
-    """A JSON object with an action nobody knows, or with none."""
+    """A JSON object with an action nobody knows, or with none, and without data; or a plain word."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -81,11 +79,13 @@ class Extra:
       error: the refusal that a frame with data also is.
       odd: its carried fields that could not be read.
       turbo: whether the frame belongs to the margin venue.
+      action: the action that a frame without data repeats, as it is usually spelled.
     """
 
     error: ErrorBody | None = None
     odd: tuple[OddField, ...] = ()
     turbo: bool = False
+    action: str | None = None
 
 
 class Frame(NamedTuple):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias, cast
 
-from msgspec import UNSET, Struct, UnsetType, json
+from msgspec import UNSET, Struct, UnsetType, field, json
 
 from ..models import (
     NOTHING_UNREAD,
@@ -51,7 +51,7 @@ _frame: Callable[[type[Frame], tuple[FrameKind, Id | None, AnyUpdate, None]], Fr
 
 
 class _Message(Struct, gc=False, kw_only=True, tag_field="action"):
-    """What all data frames share; one with a code, an error or a mark of its venue is not read here.
+    """What all data frames share; one that may say no, or has a mark of its venue, is not read here.
 
     The method ``frame`` of each returns what it means; a ValueError leaves that to the careful road.
     """
@@ -60,6 +60,9 @@ class _Message(Struct, gc=False, kw_only=True, tag_field="action"):
     seen_timestamp: Natural | UnsetType | None = UNSET
     code: Nothing = None
     error: Nothing = None
+    success: Nothing = None
+    status: Nothing = None
+    verdict: Nothing = field(default=None, name="type")
     turbo: Nothing = None
 
     kind: ClassVar[FrameKind]
@@ -139,6 +142,7 @@ class _Orders(_Message, gc=False, tag="subscribe_orders"):
     def frame(self, data: str) -> Frame:
         update: Twin = new(_ORDER)
         update.orders = tuple([order.model() for order in self.orders])
+        update.triggers = ()
         return self.finish(update, None, data)
 
 

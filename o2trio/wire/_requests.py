@@ -49,6 +49,7 @@ def subscribe(
     precision: int | None = None,
     frequency: Frequency | None = None,
     identities: Sequence[Identity] = (),
+    turbo: bool = False,
 ) -> str:
     """Return the frame that subscribes to one stream.
 
@@ -58,6 +59,7 @@ def subscribe(
       precision: level (a power of ten is sent), for depth and depth view.
       frequency: for depth view.
       identities: 1 to 10, for orders, balances and nonce.
+      turbo: of the Turbo venue instead of the spot venue, for depth, depth view, trades and orders.
     """
     fields: dict[str, object] = {"action": f"subscribe_{kind.value}"}
     if market_id is not None:
@@ -68,16 +70,22 @@ def subscribe(
         fields["frequency"] = frequency.value
     if identities:
         fields["identities"] = [{identity.kind.value: identity.id} for identity in identities]
+    if turbo:
+        fields["turbo"] = True
     return _encode(fields)
 
 
-def unsubscribe(kind: Kind, *, market_id: Id | None = None, identities: Sequence[Identity] = ()) -> str:
+def unsubscribe(
+    kind: Kind, *, market_id: Id | None = None, identities: Sequence[Identity] = (), turbo: bool = False
+) -> str:
     """Return the frame that ends one stream; arguments as for :func:`subscribe`."""
     fields: dict[str, object] = {"action": f"unsubscribe_{kind.value}"}
     if market_id is not None:
         fields["market_id"] = market_id
     if identities and kind is not Kind.ORDERS:
         fields["identities"] = [{identity.kind.value: identity.id} for identity in identities]
+    if turbo:
+        fields["turbo"] = True
     return _encode(fields)
 
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, cast
 
+from attrs import AttrsInstance, fields
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ..models import (
+    NOTHING_UNREAD,
     Balance,
     BookBalance,
     DepthChanges,
@@ -51,6 +53,9 @@ __all__ = [
 ]
 
 
+T = TypeVar("T")
+
+
 class _Identity(Struct, gc=False):
     address: str | UnsetType = field(default=UNSET, name="Address")
     contract: str | UnsetType = field(default=UNSET, name="ContractId")
@@ -70,6 +75,8 @@ _contract = lru_cache(ID_CACHE)(Identity.contract)
 if TYPE_CHECKING:
     # What an open twin holds only until it turns into its model may be anything.
     Natural: TypeAlias = Any
+    Positive: TypeAlias = Any
+    Name: TypeAlias = str
     Signed: TypeAlias = Any
     Small: TypeAlias = Any
     Flag: TypeAlias = bool
@@ -80,6 +87,8 @@ else:
     _NO_TEXT = Annotated[str, Meta(min_length=1, max_length=0)]
     _TOP = 2**63 - 1  # no higher bound can be told; larger numbers take the careful road
     Natural = Annotated[int, Meta(ge=0, le=_TOP)] | _NO_FLOAT
+    Positive = Annotated[int, Meta(ge=1, le=_TOP)] | _NO_FLOAT
+    Name = Annotated[str, Meta(min_length=1)]
     Signed = Annotated[int, Meta(ge=-_TOP, le=_TOP)] | _NO_FLOAT
     Small = Annotated[int, Meta(ge=0, le=255)] | _NO_FLOAT
     # Without texts that cannot be, "null" would pass for null, and "true" or 1 for true.
@@ -98,10 +107,17 @@ class _Open:
     __delattr__ = object.__delattr__
 
 
+def _without_unread(twin: type[T]) -> type[T]:
+    """Hide `unread` from the decoder: the wire cannot set it, and its default takes longer there."""
+    read = tuple(field for field in fields(cast("type[AttrsInstance]", twin)) if field.name != "unread")
+    cast("Any", twin).__attrs_attrs__ = read
+    return twin
+
+
 class _Level(_Open, Level):
     __slots__ = ()
     price: Natural
-    quantity: Natural
+    quantity: Positive  # a level of size zero is dropped elsewhere
 
 
 class _Change(_Open, Level):
@@ -110,6 +126,7 @@ class _Change(_Open, Level):
     quantity: Signed
 
 
+@_without_unread
 class _Fill(_Open, Fill):
     __slots__ = ()
     order_id: Id
@@ -118,16 +135,18 @@ class _Fill(_Open, Fill):
     timestamp: Natural
 
 
+@_without_unread
 class _Transaction(_Open, OrderTransaction):
     __slots__ = ()
     tx_id: Id
 
 
+@_without_unread
 class _Holding(_Open, BookBalance):
     __slots__ = ()
     locked: Natural
     unlocked: Natural
-    fee: Natural
+    fee: Signed
 
 
 Twin: TypeAlias = Any
@@ -152,16 +171,18 @@ _ORDER, _BALANCE = open_twin(Order), open_twin(Balance)
 class Changes(Struct, gc=False):
     """Signed differences of levels."""
 
-    buys: tuple[_Change, ...] = ()
-    sells: tuple[_Change, ...] = ()
+    buys: tuple[_Change, ...]
+    sells: tuple[_Change, ...]
+    turbo: Nothing = None
 
 
 class View(Struct, gc=False):
     """Levels with absolute sizes."""
 
-    buys: tuple[_Level, ...] = ()
-    sells: tuple[_Level, ...] = ()
+    buys: tuple[_Level, ...]
+    sells: tuple[_Level, ...]
     precision: Small = None
+    turbo: Nothing = None
 
 
 def depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> DepthChanges:
@@ -180,7 +201,7 @@ def depth(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> DepthChanges:
 class TradeShape(Struct, gc=False, kw_only=True):
     """One trade."""
 
-    trade_id: str | Natural
+    trade_id: Name | Natural
     side: Side
     price: Natural
     quantity: Natural
@@ -189,8 +210,9 @@ class TradeShape(Struct, gc=False, kw_only=True):
     maker: _Identity | Nothing = None
     taker: _Identity | Nothing = None
     trader_side: TraderSide | None = None
-    maker_fee: Natural = None
-    taker_fee: Natural = None
+    maker_fee: Signed = None
+    taker_fee: Signed = None
+    turbo: Nothing = None
 
     def model(self) -> Trade:
         """Return the trade."""
@@ -204,6 +226,7 @@ class TradeShape(Struct, gc=False, kw_only=True):
         trade.taker = None if taker is None else taker.model()
         trade.trader_side = self.trader_side
         trade.maker_fee, trade.taker_fee = self.maker_fee, self.taker_fee
+        trade.unread = NOTHING_UNREAD
         trade.__class__ = Trade
         done: Trade = trade
         return done
@@ -232,7 +255,7 @@ class OrderShape(Struct, gc=False, kw_only=True):
 
     order_id: str
     side: Side
-    order_type: str | _Kind
+    order_type: Name | _Kind
     price: Natural
     quantity: Natural
     quantity_fill: Natural = 0
@@ -250,6 +273,9 @@ class OrderShape(Struct, gc=False, kw_only=True):
     fill: _Fill | tuple[_Fill, ...] | Nothing = None
     history: tuple[_Transaction, ...] | Nothing = None
     order_tx_history: tuple[_Transaction, ...] | Nothing = None
+    kind: Nothing = None
+    trigger_price: Nothing = None
+    turbo: Nothing = None
 
     def model(self) -> Order:
         """Return the order."""
@@ -273,12 +299,15 @@ class OrderShape(Struct, gc=False, kw_only=True):
             fills = self.fill if isinstance(self.fill, tuple) else (self.fill,)
         for fill in fills:
             fill.order_id = known_id(fill.order_id)
+            fill.unread = NOTHING_UNREAD
             fill.__class__ = Fill
         history: tuple[Twin, ...] = (self.order_tx_history if self.history is None else self.history) or ()
         for entry in history:
             entry.tx_id = known_id(entry.tx_id)
+            entry.unread = NOTHING_UNREAD
             entry.__class__ = OrderTransaction
         order.fills, order.history = fills, history
+        order.unread = NOTHING_UNREAD
         order.__class__ = Order
         done: Order = order
         return done
@@ -293,6 +322,7 @@ class BalanceShape(Struct, gc=False, kw_only=True):
     total_locked: Natural
     trading_account_balance: Natural
     order_books: dict[str, _Holding] | Nothing = None
+    turbo: Nothing = None
 
     def model(self) -> Balance:
         """Return the balance."""
@@ -303,8 +333,10 @@ class BalanceShape(Struct, gc=False, kw_only=True):
         balance.trading_account_balance = self.trading_account_balance
         books: dict[str, Twin] = self.order_books or {}
         for book in books.values():
+            book.unread = NOTHING_UNREAD
             book.__class__ = BookBalance
         balance.order_books = MappingProxyType({known_id(name): book for name, book in books.items()})
+        balance.unread = NOTHING_UNREAD
         balance.__class__ = Balance
         done: Balance = balance
         return done

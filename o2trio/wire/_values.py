@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from typing import TypeGuard, cast
 
 from ..models import Id, Identity, IdentityKind, OrderType, Side, TraderSide, normalize_id
+from ..models._common import milliseconds_from
 
 __all__ = [
     "I128",
@@ -27,6 +29,7 @@ __all__ = [
     "decimal",
     "is_list",
     "is_object",
+    "keep",
     "known_id",
     "known_identity",
     "number",
@@ -36,6 +39,9 @@ __all__ = [
     "read_enum",
     "read_id",
     "read_identity",
+    "read_mark",
+    "read_milliseconds",
+    "read_number",
     "read_order_type",
     "read_record",
     "read_side",
@@ -144,10 +150,36 @@ def read_text(value: object, _type: object) -> str:
     raise ValueError(f"expected text, not {show(value)}")
 
 
+def read_number(value: object, type_: object) -> int | Decimal:
+    """Read a number from 0 on that may have a fraction; without one it is an integer."""
+    if type(value) is Decimal or (type(value) is str and "." in value):
+        number = read_decimal(value, type_)
+        if not 0 <= number <= 2**128:
+            raise ValueError(f"expected a number from 0 on, not {show(value)}")
+        return number
+    return U128(value, type_)
+
+
+def read_milliseconds(value: object, type_: object) -> int:
+    """Read a time in milliseconds since 1970, from a number in any unit or the text of RFC 3339."""
+    if type(value) is str and "-" in value[1:]:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"expected a time, not {show(value)}") from None
+        value = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+    if type(value) is Decimal and 0 <= value < 10**11:
+        value = int(value * 1_000)
+        return U128(value, type_)
+    return milliseconds_from(U128(int(value) if type(value) is Decimal else value, type_))
+
+
 def read_trade_id(value: object, _type: object) -> str:
     """Read an opaque trade id, which some services send as an integer."""
     if type(value) is int:
         return str(U128(value, int))
+    if value == "":
+        raise ValueError("expected a trade id, not an empty text")
     return read_text(value, str)
 
 
@@ -155,6 +187,16 @@ def read_bool(value: object, _type: object) -> bool:
     """Read true or false and nothing else."""
     if type(value) is bool:
         return value
+    raise ValueError(f"expected true or false, not {show(value)}")
+
+
+_MARKS: Mapping[object, bool] = {True: True, "true": True, False: False, "false": False}
+
+
+def read_mark(value: object, _type: object) -> bool:
+    """Read the mark of the venue: whether it is the margin one."""
+    if isinstance(value, (bool, int, str)) and (mark := _MARKS.get(value)) is not None:
+        return mark
     raise ValueError(f"expected true or false, not {show(value)}")
 
 
@@ -195,24 +237,27 @@ def read_side(value: object, _type: object) -> Side:
         raise ValueError(f"expected buy or sell, not {show(value)}") from None
 
 
-def read_trader_side(value: object, _type: object) -> TraderSide | None:
-    """Read an account's role; a role nobody knows is None."""
-    return next((role for role in TraderSide if role.value == value), None)
+def read_trader_side(value: object, _type: object) -> TraderSide:
+    """Read an account's role."""
+    return TraderSide(read_text(value, str))
 
 
+_BOUNDED = ("BoundedMarket", "Bounded")
 _PLAIN_TYPES = {name: OrderType(name) for name in ("Spot", "PostOnly", "FillOrKill", "Market")}
 
 
 def read_order_type(value: object, _type: object) -> OrderType:
     """Read an order type; unknown names and shapes survive with their name."""
-    if type(value) is str:
+    if type(value) is str and value:
         return _PLAIN_TYPES.get(value) or OrderType(value)
     if not is_object(value) or not value:
         raise ValueError(f"expected an order type, not {show(value)}")
     name, content = next(iter(value.items()))
     if name == "Limit" and is_list(content) and len(content) == 2:
         return OrderType(name, price=U64(content[0], int), timestamp=U64(content[1], int))
-    if name == "BoundedMarket" and is_object(content) and {"max_price", "min_price"} <= content.keys():
+    if name == "Limit" and is_object(content) and "price" in content:
+        return OrderType(name, price=U64(content["price"], int))
+    if name in _BOUNDED and is_object(content) and {"max_price", "min_price"} <= content.keys():
         highest, lowest = U64(content["max_price"], int), U64(content["min_price"], int)
         return OrderType(name, max_price=highest, min_price=lowest)
     return OrderType(name)
@@ -228,6 +273,20 @@ def read_record(value: object, _type: object) -> Mapping[str, object]:
 def read_anything(value: object, _type: object) -> object:
     """Read any JSON and make it immutable at every depth."""
     return _freeze(value)
+
+
+_DEEPEST = 64
+"""Levels of nesting that are kept of what could not be read; no message is nested so deeply."""
+
+
+def keep(value: object, depth: int = 0) -> object:
+    """Return any JSON, immutable at every depth; what is nested beyond all measure is cut off there."""
+    if is_object(value):
+        inside = value if depth < _DEEPEST else dict[str, object]()
+        return MappingProxyType({key: keep(entry, depth + 1) for key, entry in inside.items()})
+    if is_list(value):
+        return tuple([keep(entry, depth + 1) for entry in value]) if depth < _DEEPEST else ()
+    return value
 
 
 def _freeze(value: object) -> object:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from o2trio import InvalidRequest, Side, Trade
-from o2trio._bars import BarBuilder, bar_of, bar_start, joined, resolution_of
+from o2trio._bars import BarBuilder, bar_of, bar_start, joined, moment_of, resolution_of
 from o2trio.models import Bar, Resolution
 
 
@@ -69,10 +70,10 @@ def trade(number: int, moment: int, price: int, quantity: int = 1, side: Side = 
 
 def expected(resolution: Resolution, trades: list[Trade]) -> list[Bar]:
     """Return the bars of `trades` the slow way."""
-    starts = sorted({bar_start(resolution, one.timestamp) for one in trades})
+    starts = sorted({bar_start(resolution, moment_of(one)) for one in trades})
     bars = []
     for start in starts:
-        inside = [one for one in trades if bar_start(resolution, one.timestamp) == start]
+        inside = [one for one in trades if bar_start(resolution, moment_of(one)) == start]
         prices = [one.price for one in inside]
         bars.append(
             Bar(
@@ -112,12 +113,23 @@ def test_bars_do_not_depend_on_how_the_trades_come_in(
     assert builder.add([]) == []
 
 
+NOON = ms("2026-11-22T12:00")
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000])
+def test_a_trade_belongs_to_the_bar_of_its_time_in_whatever_unit_it_is(unit: int) -> None:
+    seconds = NOON // 1_000
+    assert bar_of(trade(1, seconds * unit, 5)).timestamp == NOON
+    with pytest.raises(ValueError, match="trade 1 has no readable time"):
+        bar_of(attrs.evolve(trade(1, NOON, 5), timestamp=None))
+
+
 def test_a_part_of_a_bar_that_is_over_is_refused() -> None:
     builder = BarBuilder(Resolution.MINUTE_1)
-    builder.add([bar_of(trade(1, 60_000, 5)), bar_of(trade(2, 120_000, 6))])
+    builder.add([bar_of(trade(1, NOON + 60_000, 5)), bar_of(trade(2, NOON + 120_000, 6))])
     with pytest.raises(ValueError, match="came after"):
-        builder.add([bar_of(trade(3, 119_999, 7))])
-    assert builder.current == bar_of(trade(2, 120_000, 6))
+        builder.add([bar_of(trade(3, NOON + 119_999, 7))])
+    assert builder.current == bar_of(trade(2, NOON + 120_000, 6))
 
 
 def test_an_unknown_volume_makes_the_sum_unknown() -> None:

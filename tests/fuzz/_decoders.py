@@ -15,16 +15,8 @@ from trio.testing import MockClock
 from o2trio import models as m
 from o2trio._errors import ApiError, DecodeError, O2Error
 from o2trio.rest import RestClient
-from o2trio.rest._answers import (
-    AccountAnswer,
-    AccountCreated,
-    Answer,
-    Anything,
-    BalanceAnswer,
-    Health,
-    find_error,
-)
-from o2trio.rest._shapes import Shape, anything, book, depth_of, keyed, listed, under
+from o2trio.rest._answers import AccountCreated, Answer, Anything, Health, find_error
+from o2trio.rest._shapes import Shape, anything, balance_of, book, depth_of, keyed, listed, under
 from o2trio.rest._verdicts import Answered, judge
 from o2trio.wire import Frame, Snapshot, decode, structure_json
 from tests.fuzz._mutations import DAMAGES, Damage, damaged, mutated_json
@@ -48,9 +40,9 @@ KINDS: dict[str, tuple[tuple[Any, Shape | None], ...]] = {
     "/v1/trades": ((tuple[m.Trade, ...], under("trades")),),
     "/v1/trades_by_account": ((tuple[m.Trade, ...], under("trades")),),
     "/v1/bars": ((tuple[m.Bar, ...], under("bars")),),
-    "/v1/accounts": ((AccountAnswer, None), (AccountCreated, None)),
+    "/v1/accounts": ((m.AccountState, None), (AccountCreated, None)),
     "/v1/accounts/window": ((m.AccountWindow, None),),
-    "/v1/balance": ((BalanceAnswer, None),),
+    "/v1/balance": ((m.Balance, balance_of(m.Identity.contract(_MARKET), _MARKET)),),
     "/v1/orders": ((tuple[m.Order, ...], under("orders")),),
     "/v1/orders/active": ((tuple[m.ActiveOrder, ...], under("entries")),),
     "/v1/order": ((m.Order, under("order")),),

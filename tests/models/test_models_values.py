@@ -88,8 +88,48 @@ def test_update_times() -> None:
     assert TRADE.time == datetime(2026, 9, 21, 14, 15, 23, 456000, tzinfo=UTC)
     empty = m.OrderUpdate()
     assert (empty.onchain_time, empty.seen_time) == (None, None)
-    with pytest.raises(OverflowError):
-        _ = m.OrderUpdate(onchain_timestamp=2**128 - 1).onchain_time
+    milliseconds = m.OrderUpdate(onchain_timestamp=1790000123000, seen_timestamp=1790000123456)
+    assert milliseconds.onchain_time == datetime(2026, 9, 21, 14, 15, 23, tzinfo=UTC)
+    assert milliseconds.seen_time == datetime(2026, 9, 21, 14, 15, 23, 456000, tzinfo=UTC)
+    assert m.OrderUpdate(onchain_timestamp=2**128 - 1).onchain_time is None
+
+
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_trade_time_in_every_unit(unit: int) -> None:
+    trade = attrs.evolve(TRADE, timestamp=1790000123 * unit)
+    assert trade.time == datetime(2026, 9, 21, 14, 15, 23, tzinfo=UTC)
+    assert trade.milliseconds == 1790000123000
+    assert trade.timestamp == 1790000123 * unit
+    without = attrs.evolve(TRADE, timestamp=None)
+    assert (without.time, without.milliseconds) == (None, None)
+
+
+def odd(index: int) -> m.NotUnderstood:
+    return m.NotUnderstood(index=index, problem="odd", raw=None)
+
+
+def test_entries_come_in_the_order_in_which_the_exchange_sent_them() -> None:
+    trigger = m.TriggerOrder(order_id=ID, side=m.Side.BUY, trigger_price=1, index=2)
+    update = m.OrderUpdate(orders=(ORDER, ORDER), triggers=(trigger,), not_understood=(odd(4), odd(0)))
+    assert update.entries == (odd(0), ORDER, trigger, ORDER, odd(4))
+    trades = m.TradeUpdate(market_id=ID, trades=(TRADE,), not_understood=(odd(1),))
+    assert trades.entries == (TRADE, odd(1))
+    # Where some entries were taken out, the others keep their order.
+    assert m.BalanceUpdate(not_understood=(odd(7), odd(3))).entries == (odd(3), odd(7))
+
+
+def test_trigger_orders() -> None:
+    trigger = m.TriggerOrder(order_id=ID, side=m.Side.BUY, trigger_price=1, timestamp=1790000123)
+    assert trigger.is_open
+    assert not attrs.evolve(trigger, cancel=True).is_open
+    assert trigger.time == datetime(2026, 9, 21, 14, 15, 23, tzinfo=UTC)
+
+
+def test_an_asset_without_a_symbol_is_named_by_its_id() -> None:
+    base, quote = (m.Asset(symbol=symbol, asset=ID, decimals=9, max_precision=9) for symbol in ("", "fUSDC"))
+    market = m.Market(contract_id=ID, market_id=ID, base=base, quote=quote)
+    assert market.pair == f"{ID}/fUSDC"
+    assert m.Markets(markets=(market,)).find(market.pair) is market
 
 
 def test_sides() -> None:
@@ -133,7 +173,7 @@ def test_balances_are_not_counted_twice() -> None:
         balance.order_books[ID] = None  # type: ignore[index]  # that is what is refused
 
 
-CLASSES = [cls for _, cls in inspect.getmembers(m, attrs.has)]
+CLASSES = [cls for _, cls in inspect.getmembers(m, inspect.isclass) if attrs.has(cls)]
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

@@ -26,7 +26,7 @@ from o2trio import (
 )
 from o2trio.simulator import Simulator, open_simulator
 from o2trio.transport import backoff_delays
-from tests.promises._support import FUEL, UPPER, DepthWatcher, Dialling, settle
+from tests.promises._support import FUEL, UPPER, DepthWatcher, Dialling, TradeWatcher, settle
 
 HOUR = 3600.0
 
@@ -160,7 +160,7 @@ async def test_a_final_refusal_ends_live_streams_after_what_is_buffered(autojump
         o2.stream_depth(FUEL) as updates,
     ):
         await trio.sleep(10)
-        sim.refuse_handshakes(403)
+        sim.refuse_handshakes(451)
         sim.drop_connections()
         await trio.sleep(10)
         watcher = DepthWatcher()
@@ -170,6 +170,122 @@ async def test_a_final_refusal_ends_live_streams_after_what_is_buffered(autojump
         assert len(watcher.items) > 10
         with pytest.raises(O2ConnectionLost):
             await updates.receive()
+
+
+# -- a refusal that looks final, of what was served before ---------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 301, 307, 400, 401, 403, 404, 405, 410, 426])
+async def test_a_refusal_at_a_reconnection_is_tried_again_with_backoff(
+    autojump_clock: MockClock, status: int
+) -> None:
+    """Seen here: one 404 of a gateway, for a second of a deployment, ended all streams of a client.
+
+    With status 404 this is the tolerance case ``404-at-reconnection``.
+    """
+    async with open_simulator(rate=3) as sim, open_o2(sim.network, options=UPPER) as o2:
+        depth, trades = DepthWatcher(), TradeWatcher()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(depth.follow, o2.stream_depth(FUEL))
+            await nursery.start(trades.follow, o2.stream_trades(FUEL))
+            await trio.sleep(5)
+            async with o2.events() as events:
+                sim.refuse_handshakes(status, count=3)
+                sim.drop_connections()
+                await trio.sleep(100)
+                downs = [await _next_down(events) for _ in range(4)]
+            assert [event.retry_in for event in downs] == [1, 2, 4, 8]
+            assert all(f"HTTP {status}" in event.reason for event in downs[1:])
+            assert [handshake.status for handshake in sim.handshakes] == [101, *[status] * 3, 101]
+            await settle(sim)
+            depth.check(sim)
+            trades.check(sim)
+            assert (depth.epoch, trades.gaps) == (1, 0)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_refusal_at_a_reconnection_may_say_when_to_come_back(autojump_clock: MockClock) -> None:
+    async with open_simulator(rate=3) as sim, open_o2(sim.network, options=UPPER) as o2:
+        async with o2.stream_depth(FUEL):
+            sim.refuse_handshakes(404, retry_after=17, count=1)
+            sim.drop_connections()
+            await trio.sleep(60)
+        times = [handshake.time for handshake in sim.handshakes]
+        assert [b - a for a, b in pairwise(times)] == pytest.approx([1, 17], abs=0.01)
+
+
+async def test_refusals_at_reconnections_use_up_the_attempts(autojump_clock: MockClock) -> None:
+    options = attrs.evolve(UPPER, max_attempts=3)
+    async with (
+        open_simulator(rate=3) as sim,
+        open_o2(sim.network, options=options) as o2,
+        o2.stream_orders("0x" + "ab" * 32) as orders,
+    ):
+        await trio.sleep(40)
+        sim.refuse_handshakes(404)
+        sim.drop_connections()
+        with pytest.raises(O2ConnectionLost, match=r"after 3 attempts: .* HTTP 404"):
+            await orders.receive()
+
+
+async def test_a_heartbeat_that_was_answered_counts_as_served(autojump_clock: MockClock) -> None:
+    """A stream of orders may be quiet for days, and is served all the same."""
+    async with (
+        open_simulator(flow=False) as sim,
+        open_o2(sim.network, options=UPPER) as o2,
+        o2.stream_orders("0x" + "ab" * 32),
+    ):
+        await trio.sleep(1)
+        sim.refuse_handshakes(404, count=1)
+        sim.drop_connections()
+        await trio.sleep(60)
+        assert [handshake.status for handshake in sim.handshakes] == [101, 404, 101]
+
+
+async def test_an_upgrade_alone_does_not_count_as_served(autojump_clock: MockClock) -> None:
+    async with open_simulator(flow=False) as sim, open_o2(sim.network, options=UPPER) as o2:
+        market = sim.market(FUEL)
+        sim.accept_and_drop(count=1)
+        sim.refuse_handshakes(404)
+        with pytest.raises(O2ConnectionLost, match="HTTP 404"), trio.fail_after(60):
+            async with o2.stream_depth(market):
+                pass
+
+
+@pytest.mark.parametrize("first", ["open", "retired"])
+async def test_a_further_connection_is_tried_again_where_another_was_served(
+    autojump_clock: MockClock, first: str
+) -> None:
+    """All connections of a client dial one address, and that one is right."""
+    options = attrs.evolve(UPPER, idle_timeout=5.0)
+    async with open_simulator(rate=3) as sim, open_o2(sim.network, options=options) as o2:
+        async with o2.stream_depth(FUEL, 1):
+            await trio.sleep(1)
+            if first == "open":
+                sim.refuse_handshakes(404, count=2)
+                async with o2.stream_depth(FUEL, 2) as updates:
+                    assert (await updates.receive()).is_snapshot
+        if first == "retired":
+            await trio.sleep(60)
+            assert o2.statistics().connections == {}
+            sim.refuse_handshakes(404, count=2)
+            async with o2.stream_depth(FUEL, 2) as updates:
+                assert (await updates.receive()).is_snapshot
+        assert [handshake.status for handshake in sim.handshakes] == [101, 404, 404, 101]
+
+
+async def test_a_closed_region_ends_what_was_served_before(autojump_clock: MockClock) -> None:
+    async with (
+        open_simulator(rate=3) as sim,
+        open_o2(sim.network, options=UPPER) as o2,
+        o2.stream_trades(FUEL) as trades,
+    ):
+        await trio.sleep(40)
+        sim.refuse_handshakes(451)
+        sim.drop_connections()
+        with pytest.raises(O2ConnectionLost, match="451"), trio.fail_after(5):
+            async for _update in trades:
+                pass
 
 
 # -- the first connect ---------------------------------------------------------------------------------

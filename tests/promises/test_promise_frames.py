@@ -30,7 +30,7 @@ BROKEN: dict[str, tuple[bytes | str, tuple[bool, bool, bool]]] = {
     "truncated depth": (text_frame('{"action":"subscribe_depth_update","changes":{"bu'), (True, True, False)),
     "truncated trades": (text_frame('{"action":"subscribe_trades","trades":[{'), (False, False, True)),
     "float in a level": ("{market}subscribe_depth_update", (True, False, False)),
-    "trade without a price": ("{market}subscribe_trades", (False, False, True)),
+    "trades that are not a list": ("{market}subscribe_trades", (False, False, True)),
     "unknown action": (text_frame('{"action":"subscribe_weather","sky":"blue"}'), (False, False, False)),
 }
 
@@ -42,7 +42,7 @@ def _frame(sim: Simulator, name: str) -> bytes:
     market_id = sim.market(FUEL).market_id
     body = {
         "float in a level": '"changes":{"buys":[{"price":"12.5","quantity":"1"}],"sells":[]}',
-        "trade without a price": '"trades":[{"trade_id":"1","side":"buy"}]',
+        "trades that are not a list": '"trades":"1"',
     }[name]
     action = frame.removeprefix("{market}")
     return text_frame(f'{{"action":"{action}",{body},"market_id":"{market_id}"}}')

@@ -98,7 +98,7 @@ def _update(sim: Simulator, side: str, price: int, quantity: int) -> str:
     return json.dumps({"action": "subscribe_depth_update", "changes": changes, "market_id": market_id})
 
 
-@pytest.mark.parametrize("lie", ["crossed", "negative", "crossed snapshot", "negative snapshot"])
+@pytest.mark.parametrize("lie", ["crossed", "negative", "negative snapshot"])
 async def test_a_book_that_cannot_be_is_resynchronised(autojump_clock: MockClock, lie: str) -> None:
     """The self-check of the book; no other stream is touched and nothing is dialled again."""
     async with open_simulator(seed=82, rate=3) as sim, open_o2(sim.network, options=QUICK) as o2:
@@ -109,7 +109,6 @@ async def test_a_book_that_cannot_be_is_resynchronised(autojump_clock: MockClock
             frame = {
                 "crossed": _update(sim, "buys", best.price + 10, 5),
                 "negative": _update(sim, "sells", best.price, -best.quantity - 1),
-                "crossed snapshot": _update(sim, "buys", best.price, 1),
                 "negative snapshot": _update(sim, "buys", 10, -1),
             }[lie]
             if "snapshot" in lie:
@@ -151,20 +150,19 @@ async def test_a_book_that_breaks_again_and_again_is_asked_for_ever_more_rarely(
 async def test_a_book_that_never_holds_ends_its_stream_and_no_other(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first snapshot is crossed, and so is each further one: entry says so in the end."""
+    """Its first snapshot cannot be true, and neither can any further one: entry says so in the end."""
     async with open_simulator(seed=83, rate=3) as sim, open_o2(sim.network, options=UPPER) as o2:
         bad = sim.market(FUEL).market_id.encode()
         bystander = DepthWatcher()
         async with trio.open_nursery() as nursery:
             await nursery.start(bystander.follow, o2.stream_depth(ETH))
-            crossed = json.loads(_update(sim, "buys", 10**9, 1))
-            crossed["action"], crossed["view"] = "subscribe_depth", crossed.pop("changes")
-            crossed["view"]["sells"] = [{"price": "10", "quantity": "3"}]
-            lie = text_frame(json.dumps(crossed))
+            negative = json.loads(_update(sim, "buys", 10, -1))
+            negative["action"], negative["view"] = "subscribe_depth", negative.pop("changes")
+            lie = text_frame(json.dumps(negative))
             _tamper(
                 monkeypatch, lambda data: [lie] if bad in data and b'"subscribe_depth"' in data else [data]
             )
-            with pytest.raises(ResynchronisationFailed, match="crossed"), trio.fail_after(100):
+            with pytest.raises(ResynchronisationFailed, match="understood"), trio.fail_after(100):
                 async with o2.stream_depth(FUEL):
                     pytest.fail("there is no book")
             await trio.sleep(1)
@@ -196,16 +194,57 @@ async def test_a_goodbye_or_nonsense_on_the_wire_is_a_break_like_any_other(
         await _watch_both(sim, o2, lambda: sim.connections[0].send(GOODBYES[goodbye]), redials=True)
 
 
-@pytest.mark.parametrize("code", [1003, 1009, 1010, 3000, 3003])
-async def test_a_final_close_code_ends_the_streams(autojump_clock: MockClock, code: int) -> None:
-    async with open_simulator(seed=85, rate=3) as sim, open_o2(sim.network, options=QUICK) as o2:
+CLOSE_CODES = [1003, 1009, 1010, 3000, 3003]
+
+
+@pytest.mark.parametrize("code", CLOSE_CODES)
+async def test_a_final_close_code_of_an_exchange_that_never_served_ends_the_streams(
+    autojump_clock: MockClock, code: int
+) -> None:
+    async with open_simulator(seed=85, flow=False) as sim, open_o2(sim.network, options=QUICK) as o2:
+        market = sim.market(FUEL)
+        sim.frames.drop_pong()
         with pytest.raises(O2ConnectionLost, match=str(code)), trio.fail_after(10):
-            async with o2.stream_trades(FUEL) as trades:
+            async with o2.stream_trades(market) as trades:
                 sim.connections[0].send(b"\x88\x02" + code.to_bytes(2, "big"))
                 while True:
                     await trades.receive()
         await trio.sleep(100)
         assert len(sim.handshakes) == 1
+
+
+@pytest.mark.parametrize("code", CLOSE_CODES)
+async def test_a_close_code_that_looks_final_is_a_break_where_the_exchange_has_served(
+    autojump_clock: MockClock, code: int
+) -> None:
+    async with open_simulator(seed=85, rate=3) as sim, open_o2(sim.network, options=QUICK) as o2:
+        farewell = b"\x88\x02" + code.to_bytes(2, "big")
+        await _watch_both(sim, o2, lambda: sim.connections[0].send(farewell), redials=True)
+
+
+async def test_one_message_that_is_too_big_is_a_break_and_a_second_one_is_final(
+    autojump_clock: MockClock,
+) -> None:
+    """A single large message passes; a snapshot that is too big comes again with every connection."""
+    options = attrs.evolve(QUICK, max_message_bytes=64 * 1024)
+    async with open_simulator(seed=86, rate=3) as sim, open_o2(sim.network, options=options) as o2:
+
+        async def once() -> None:
+            sim.send_raw("x" * (64 * 1024 + 1))
+            await trio.sleep(5)
+
+        async with o2.stream_trades(FUEL) as trades:
+            await trades.receive()
+            await once()
+            assert len(sim.handshakes) == 2
+            await trio.sleep(options.stable_after)
+            await once()
+            assert len(sim.handshakes) == 3
+            await once()
+            assert len(sim.handshakes) == 3
+            with pytest.raises(O2ConnectionLost, match="max_message_bytes"), trio.fail_after(1):
+                while True:
+                    await trades.receive()
 
 
 async def test_a_message_that_is_too_big_is_final_and_says_which_option(autojump_clock: MockClock) -> None:

@@ -11,7 +11,8 @@ from trio.testing import MockClock
 
 from o2trio import O2Client, Subscription, SubscriptionRejected, TopicRefused, open_o2
 from o2trio.simulator import Flavour, Simulator, open_simulator
-from o2trio.streams import Port
+from o2trio.streams._refusals import Refusals
+from o2trio.transport._link import Link
 from tests.promises._support import BTC, ETH, FUEL, DepthWatcher, TradeWatcher, collect, settle, subscribed
 
 ErrorAction = Literal["none", "error", "request"]
@@ -74,11 +75,35 @@ async def test_a_refused_subscription_raises_for_its_consumer_only(
         assert [event.code for event in seen if isinstance(event, TopicRefused)] == [6002]
 
 
+def _linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the reader have what the server answers before the writer has its turn again."""
+    send = Link.send
+
+    async def send_and_linger(self: Link, text: str) -> None:
+        await send(self, text)
+        await trio.sleep(0.5)
+
+    monkeypatch.setattr(Link, "send", send_and_linger)
+
+
+@pytest.mark.parametrize("kind", ["depth", "depth view", "trades", "orders", "balances", "nonce"])
+async def test_a_refusal_that_races_the_send_is_not_lost(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Seen: the reader ran before the writer had noted that the request was out; the stream stayed silent."""
+    _linger(monkeypatch)
+    async with open_simulator(seed=2, rate=3, flow=False) as sim, open_o2(sim.network) as o2:
+        await _refuse_one(sim, o2, kind)
+
+
 async def test_naive_the_oldest_unconfirmed_subscription_is_refused(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The naive version: a bare error frame goes to the oldest request without an answer: a quiet stream."""
-    monkeypatch.setattr(Port, "_unread", lambda self, topic: topic.sent_at)
+    find = Refusals._find
+    monkeypatch.setattr(
+        Refusals, "_find", lambda self, error, barrier=None, **_: find(self, error, barrier, confirmed=True)
+    )
     with pytest.RaisesGroup(SubscriptionRejected, allow_unwrapped=True, flatten_subgroups=True):
         async with open_simulator(seed=2, rate=3, flow=False) as sim, open_o2(sim.network) as o2:
             await _refuse_one(sim, o2, "orders")
@@ -88,7 +113,7 @@ async def test_naive_error_frames_are_nobodys(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The naive version: an error frame ends in the log. The consumer waits until its time is over."""
-    monkeypatch.setattr(Port, "_refused", lambda self, error: None)
+    monkeypatch.setattr(Refusals, "_find", lambda self, error, barrier=None, **_: None)
     with pytest.RaisesGroup(trio.TooSlowError, allow_unwrapped=True, flatten_subgroups=True):
         async with open_simulator(seed=2, rate=3, flow=False) as sim, open_o2(sim.network) as o2:
             await _refuse_one(sim, o2, "trades")

@@ -288,7 +288,7 @@ async def test_broken_frames_every_second_starve_nobody(autojump_clock: MockCloc
         open_o2(sim.network, options=OPTIONS) as o2,
     ):
         market = sim.market(FUEL)
-        frame = {"action": "subscribe_trades", "trades": [{"trade_id": None}], "market_id": market.market_id}
+        frame = {"action": "subscribe_trades", "trades": 7, "market_id": market.market_id}
         broken = json.dumps(frame)
 
         async def send() -> None:

@@ -12,6 +12,7 @@ import pytest
 from trio.testing import MockClock
 
 from o2trio import Origin
+from o2trio.models import trade_key
 from o2trio.streams import QUIET, Action, State, Step, TradeLedger
 from o2trio.streams._machine import Event
 from tests.repair._storm import AccountDiary, BookDiary, Storm, TradeDiary
@@ -44,7 +45,7 @@ async def test_a_storm_loses_nothing_and_doubles_nothing(autojump_clock: MockClo
 def _dedupe_off(patch: pytest.MonkeyPatch) -> None:
     def fresh(self: TradeLedger, trades: Any) -> Any:
         told = tuple(trades)
-        self._ids.update((trade.trade_id, None) for trade in told)
+        self._ids.update((trade_key(trade.trade_id), None) for trade in told)
         if told:
             self.last, self.is_anchored = told[-1], True
         return told

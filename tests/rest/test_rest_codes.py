@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio import _api_errors, _errors
-from o2trio._api_errors import API_ERRORS, RateLimitExceeded
+from o2trio._api_errors import API_ERRORS, RateLimitExceeded, TriggerOrderRejected
 from o2trio._errors import ApiError
 from tests.rest.fake import OPTIONS, Fake, json_answer
 
@@ -23,12 +23,20 @@ def clock() -> MockClock:
 
 def test_the_table_is_complete_and_tells_classes_apart() -> None:
     assert sorted(API_ERRORS) == PUBLISHED
-    plain = [API_ERRORS[code] for code in PUBLISHED if code not in range(7005, 7012)]
-    assert len(set(plain)) == len(plain)
+    assert len(set(API_ERRORS.values())) == len(PUBLISHED)
     assert all(issubclass(kind, ApiError) and kind is not ApiError for kind in API_ERRORS.values())
-    assert {kind.__name__ for kind in API_ERRORS.values()} | {"API_ERRORS"} == set(_api_errors.__all__)
+    names = {kind.__name__ for kind in API_ERRORS.values()} | {"API_ERRORS", "TriggerOrderRejected"}
+    assert names == set(_api_errors.__all__)
     # One hierarchy, so no name may mean two things.
     assert not set(_api_errors.__all__) & set(_errors.__all__)
+
+
+def test_the_limit_of_open_orders_is_not_about_trigger_orders() -> None:
+    triggers = {code for code, kind in API_ERRORS.items() if issubclass(kind, TriggerOrderRejected)}
+    assert triggers == set(range(7005, 7011))
+    assert API_ERRORS[7011].__name__ == "ActiveSpotOrderLimitExceeded"
+    assert API_ERRORS[7010].__name__ == "TriggerOrderQuotaExceeded"
+    assert API_ERRORS[7005].__name__ == "ParentOrderAlreadyHasFills"
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 409])

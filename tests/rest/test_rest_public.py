@@ -41,8 +41,8 @@ ANSWERS: dict[str, Any] = {
     "/v1/accounts/window": {"base": 0},
     "/v1/balance": BALANCE,
     "/v1/order": ORDER,
-    "/v1/aggregated/orderbook": {},
-    "/v1/aggregated/coingecko/orderbook": {},
+    "/v1/aggregated/orderbook": {"bids": []},
+    "/v1/aggregated/coingecko/orderbook": {"asks": []},
 }
 
 Call = Callable[[Any, Any, Any], Awaitable[Any]]

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio._api_errors import MarketNotFound, OrderNotFound
+from o2trio._bars import moment_of
 from o2trio._errors import UnknownMarket
 from o2trio._network import Options
 from o2trio.models import Cursor, DepthChanges, Identity, OrderState, Origin, Resolution
@@ -67,8 +68,8 @@ async def test_market_data(autojump_clock: MockClock, flavour: Flavour) -> None:
         assert (ticker.bid, ticker.ask) == (exact.bids[0].price, exact.asks[0].price)
         assert summary.volume_24h == ticker.base_volume == sum(trade.quantity for trade in trades)
 
-        end = trades[-1].timestamp + 1
-        bars = await reads.get_bars(PAIR, Resolution.MINUTE_1, start=trades[0].timestamp - 60_000, end=end)
+        end = moment_of(trades[-1]) + 1
+        bars = await reads.get_bars(PAIR, Resolution.MINUTE_1, start=moment_of(trades[0]) - 60_000, end=end)
         assert bars
         assert sum(bar.volume or 0 for bar in bars) == sum(trade.quantity for trade in trades)
         assert bars[-1].close == trades[-1].price

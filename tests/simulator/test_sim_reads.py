@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import pytest
 
 from o2trio.models import OrderType, Side
 from o2trio.simulator import Account, Exchange, Flavour, default_listings
+from o2trio.simulator._encode import dump
 from o2trio.simulator._flow import Flow
 from o2trio.simulator._markets import make_id
 from o2trio.simulator._rest import Rest
@@ -198,7 +200,7 @@ def test_aggregated_trades_and_assets(traded: Exchange) -> None:
     assert all(trade["trade_id"] > 2**53 and trade["timestamp"] == NOW_MS for trade in trades)
     assets = get(rest, "/v1/aggregated/assets")
     assert list(assets) == ["fFUEL", "fUSDC", "fETH", "fBTC"]
-    assert (assets["fUSDC"]["taker_fee"], assets["fBTC"]["min_deposit"]) == (Decimal("0.0001"), "1E-8")
+    assert (assets["fUSDC"]["taker_fee"], assets["fBTC"]["min_deposit"]) == (Decimal("0.0001"), "0.00000001")
     listed = get(Rest(traded, Flavour(catalogue="list")), "/v1/aggregated/assets")
     assert [asset["symbol"] for asset in listed] == list(assets)
 
@@ -281,3 +283,33 @@ def test_every_read_survives_a_busy_exchange() -> None:
                 assert get(rest, f"/v1/{path}", **asked)
     for path in ("assets", "summary", "ticker", "coingecko/tickers"):
         assert get(rest, f"/v1/aggregated/{path}")
+
+
+AGGREGATED = (
+    "/v1/aggregated/assets",
+    "/v1/aggregated/summary",
+    "/v1/aggregated/ticker",
+    "/v1/aggregated/orderbook?market_pair=fFUEL_fUSDC",
+    "/v1/aggregated/trades?market_pair=fFUEL_fUSDC",
+    "/v1/aggregated/coingecko/tickers",
+    "/v1/aggregated/coingecko/orderbook?ticker_id=fFUEL_fUSDC",
+)
+
+
+@pytest.mark.parametrize("numbers", ["number", "text"])
+def test_no_number_is_written_with_an_exponent(
+    exchange: Exchange, numbers: Literal["number", "text"]
+) -> None:
+    """Seen here: ``1E-9``, which parsers of decimals in other languages refuse."""
+    flavour = Flavour(human_numbers=numbers)
+    assert dump([flavour.human(Decimal(text)) for text in ("1E-9", "1E+3", "-0E-8", "0.025")]) == (
+        "[0.000000001,1000,-0.00000000,0.025]"
+        if numbers == "number"
+        else '["0.000000001","1000","-0.00000000","0.025"]'
+    )
+    exchange.place(account(exchange, "one"), MARKET, Side.BUY, 100, 10**17, SPOT)
+    rest = Rest(exchange, flavour)
+    for path in AGGREGATED:
+        body = rest.respond("GET", path).body.decode()
+        written = re.findall(r"[\d.]+[eE][+-]?\d+", re.sub(r'"0x\w+"', "", body))
+        assert written == [], path

@@ -164,7 +164,7 @@ def test_the_timer_of_an_answered_request_does_nothing() -> None:
     [
         change([(10, -6)]),
         change([(21, 1)]),
-        snapshot([(10, 0)]),
+        snapshot([(10, -1)]),
         json.dumps({"action": "subscribe_depth_update", "market_id": MARKET, "changes": 7}),
         '{"action": "subscribe_depth_update", "cha',
         '{"a": ',
@@ -195,7 +195,7 @@ def test_a_broken_snapshot_is_asked_for_again_while_the_consumer_still_opens() -
     world = World()
     box = world.mailbox(DEPTH)
     world.up()
-    world.receive(snapshot([(10, 5)], [(9, 5)]))
+    world.receive(snapshot([(10, -5)], [(9, 5)]))
     assert not box.opened.is_set()
     assert world.wire.actions.count("subscribe_depth") == 2
     world.receive(snapshot([(10, 5)]))
@@ -208,16 +208,16 @@ def test_fresh_snapshots_are_asked_for_with_growing_patience_and_not_for_ever() 
     world.up()
     asked = []
     for _ in range(3):
-        world.receive(snapshot([(10, 5)], [(9, 5)]))
+        world.receive(snapshot([(10, -5)], [(9, 5)]))
         while world.topic(DEPTH).state is State.BROKEN:
-            world.receive(snapshot([(10, 5)], [(9, 5)]), change([(1, 1)]), "nonsense")
+            world.receive(snapshot([(10, -5)], [(9, 5)]), change([(1, 1)]), "nonsense")
             world.host.advance(0.5)
             world.pump()
         asked.append(world.host.time)
     assert asked == [0, 1, 2]
     assert drain(box) == []
-    world.receive(snapshot([(10, 5)], [(9, 5)]))
-    with pytest.raises(ResynchronisationFailed, match="did not hold after 3 fresh snapshots: a snapshot is"):
+    world.receive(snapshot([(10, -5)], [(9, 5)]))
+    with pytest.raises(ResynchronisationFailed, match="did not hold after 3 fresh snapshots: a frame"):
         raise box.failure()
     assert not world.wire.subscribed
     world.host.advance(100)
@@ -279,7 +279,7 @@ NO_VIEW = {str(key) for key in ALL if key is not VIEW}
             b'{"action":"subscribe_trades"}\x81\x1d{"action":"subscribe_orders"}\x81\x06{"action":"unsubscribe',
             {TRADES, OTHER_TRADES, ORDERS},
         ),
-        (b'{"action": "subscribe_trades"}', {TRADES, OTHER_TRADES}),
+        (b'{"action": "subscribe_trades", "trades": 1}', {TRADES, OTHER_TRADES}),
         (b"\x00", {DEPTH, OTHER_DEPTH}),
         ("[1]", {DEPTH, OTHER_DEPTH}),
         ('  {"acti', NO_VIEW),
@@ -737,6 +737,325 @@ def test_an_unsent_request_cannot_be_refused() -> None:
     assert refused(world) == []
 
 
+@pytest.mark.parametrize("key", KEYS.values(), ids=lambda key: key.kind.value)
+def test_a_refusal_that_is_read_before_the_writer_has_its_turn_again_is_not_lost(key: TopicKey) -> None:
+    """The request is out, and the writer has not noted it (seen: 4 to 9 of 12 streams silent forever)."""
+    world = World()
+    box = world.mailbox(key)
+    world.port.link_up()
+    text, topic = world.port.next_outgoing() or ("", None)
+    assert topic is not None
+    world.port.receive([error(action=json.loads(text)["action"])])
+    world.port.sent(topic)
+    assert refused(world) == [str(key)]
+    with pytest.raises(SubscriptionRejected):
+        raise box.failure()
+    assert world.host.timers == [], "nothing waits for an answer any more"
+
+
+def test_an_answer_that_is_read_before_the_writer_has_its_turn_again_opens_a_stream_once() -> None:
+    world = World()
+    box = world.mailbox(TRADES)
+    world.port.link_up()
+    _, topic = world.port.next_outgoing() or ("", None)
+    assert topic is not None
+    world.port.receive([trades(1)])
+    assert (topic.is_confirmed, topic.state) == (True, State.LIVE)
+    world.port.sent(topic)
+    assert box.opened.is_set()
+    assert len(drain(box)) == 1
+    world.host.advance(world.host.options.confirm_timeout)
+    assert topic.epoch == 0
+
+
+def test_what_a_request_waits_for_is_timed_from_the_end_of_its_writing() -> None:
+    world = World(snapshot_timeout=10)
+    box = world.mailbox(DEPTH)
+    world.port.link_up()
+    _, topic = world.port.next_outgoing() or ("", None)
+    assert topic is not None
+    world.host.advance(60)
+    world.port.sent(topic)
+    world.host.advance(9.9)
+    assert not box.ended
+    world.host.advance(0.2)
+    assert isinstance(box.failure(), SubscriptionTimeout)
+
+
+def test_the_end_of_an_older_request_s_writing_is_not_that_of_the_present_one() -> None:
+    world = World()
+    world.live(DEPTH)
+    world.down()
+    world.port.link_up()
+    _, topic = world.port.next_outgoing() or ("", None)
+    assert topic is not None
+    world.port.receive(['{"action": "subscribe_depth", '])
+    assert topic.state is State.JOINING, "asked for again, which waits in the outbox"
+    world.port.sent(topic)
+    assert topic.sent_at is None
+    world.port.receive([snapshot([(10, 5)])])
+    assert not topic.answered, "it answers the older request, which the next one ends"
+    world.pump()
+    world.receive(error(action="subscribe_depth", market_id=MARKET))
+    assert refused(world) == [str(DEPTH)]
+
+
+# -- errors that may be about the heartbeat ---------------------------------------------------------
+
+PARSE_ERROR = error(1002, "parse error")
+
+
+def answer(world: World, *texts: str) -> None:
+    """Answer each heartbeat that is out, and those that this causes, with these texts."""
+    while world.wire.unanswered_pings:
+        world.wire.unanswered_pings -= 1
+        world.receive(*texts)
+
+
+def test_errors_that_answer_the_heartbeat_confirm_quiet_streams() -> None:
+    """A server without a text heartbeat answers PING with an error (seen: each one ended a quiet stream)."""
+    world = World(stale_after=10**6)
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS, NONCE)]
+    world.up()
+    answer(world, PARSE_ERROR)
+    assert not world.topic(TRADES).is_confirmed, "it may be about a request"
+    world.host.advance(world.host.options.confirm_timeout)
+    assert all(topic.is_confirmed for topic in world.hub.topics)
+    for _ in range(10):
+        beat = world.port.heartbeat()
+        world.pump()
+        world.host.advance(1)
+        answer(world, PARSE_ERROR)
+        assert world.port.has_answered(beat)
+        world.host.advance(19)
+    assert not any(box.ended for box in boxes)
+    assert refused(world) == []
+    assert {topic.epoch for topic in world.hub.topics} == {0}
+    assert len(world.host.told(ServerMessage)) == 1, "each further one says the same"
+
+
+def test_errors_that_come_with_the_answer_to_the_heartbeat_refuse_nobody() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS)]
+    world.up()
+    for _ in range(3):
+        answer(world, PARSE_ERROR, "PONG")
+        world.port.heartbeat()
+        world.pump()
+    assert refused(world) == []
+    assert not any(box.ended for box in boxes)
+    assert all(topic.is_confirmed for topic in world.hub.topics)
+    world.mailbox(BALANCES)
+    world.pump()
+    answer(world, PARSE_ERROR, "PONG")
+    assert refused(world) == []
+    world.mailbox(NONCE)
+    world.pump()
+    world.receive(error(1001, "invalid"))
+    answer(world, PARSE_ERROR, "PONG")
+    assert refused(world) == [str(NONCE)], "one error more than a heartbeat alone brings"
+
+
+def test_of_two_errors_before_one_answer_the_first_is_a_refusal() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    answer(world, PARSE_ERROR, "PONG")
+    world.mailbox(ORDERS)
+    world.pump()
+    world.port.heartbeat()
+    world.pump()
+    world.receive(error(1001, "invalid"), PARSE_ERROR)
+    assert refused(world) == [], "two heartbeats are out"
+    world.receive("PONG")
+    assert refused(world) == [str(ORDERS)]
+
+
+def test_an_error_that_no_heartbeat_alone_brings_is_a_refusal() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS)]
+    world.up()
+    world.receive(error(1001, "invalid"))
+    answer(world, "PONG")
+    assert refused(world) == [str(TRADES)]
+    assert world.topic(ORDERS).is_confirmed
+    assert [box.ended for box in boxes] == [True, False]
+    world.mailbox(NONCE)
+    world.pump()
+    world.receive(error(1001, "invalid"))
+    assert refused(world) == [str(TRADES), str(NONCE)], "known by now, it needs no second heartbeat"
+
+
+def test_of_several_errors_before_an_answer_each_refuses_one() -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (TRADES, ORDERS, NONCE)]
+    world.up()
+    world.port.receive([PARSE_ERROR, PARSE_ERROR])
+    assert refused(world) == [str(TRADES)], "only one heartbeat is out"
+    world.pump()
+    world.port.receive([PARSE_ERROR])
+    answer(world, "PONG")
+    assert refused(world) == [str(TRADES), str(ORDERS), str(NONCE)]
+    assert all(box.ended for box in boxes)
+
+
+def test_a_heartbeat_alone_that_is_not_answered_settles_in_the_order_of_sending() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive(PARSE_ERROR, "PONG")
+    assert refused(world) == []
+    world.host.advance(world.host.options.confirm_timeout)
+    assert refused(world) == [str(TRADES)]
+
+
+@pytest.mark.parametrize("code", [6000, 6001, 6002])
+def test_an_error_of_the_subscriptions_is_a_refusal_whatever_answers_the_heartbeat(code: int) -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive(error(code))
+    assert refused(world) == [str(TRADES)]
+
+
+def test_more_errors_than_heartbeats_are_refusals() -> None:
+    world = World()
+    for key in (TRADES, ORDERS):
+        world.mailbox(key)
+    world.up()
+    world.receive(PARSE_ERROR)
+    answer(world, PARSE_ERROR)
+    assert refused(world) == [str(TRADES)]
+    world.host.advance(world.host.options.confirm_timeout)
+    assert world.topic(ORDERS).is_confirmed
+    world.mailbox(BALANCES)
+    world.pump()
+    world.receive(PARSE_ERROR)
+    assert not world.topic(BALANCES).is_confirmed, "known as it is, the heartbeat is not alone in question"
+    answer(world, PARSE_ERROR)
+    assert refused(world) == [str(TRADES), str(BALANCES)]
+
+
+def test_a_heartbeat_that_is_answered_after_all_takes_its_excuse_back() -> None:
+    """A wire that stalls between an error and the PONG after it must not leave a silent stream."""
+    world = World()
+    box = world.mailbox(TRADES)
+    world.up()
+    world.receive(PARSE_ERROR)
+    world.host.advance(world.host.options.confirm_timeout - 1)
+    assert world.topic(TRADES).is_confirmed
+    answer(world, "PONG")
+    assert refused(world) == [str(TRADES)]
+    assert isinstance(box.failure(), SubscriptionRejected)
+    assert world.wire.actions[-1] == "unsubscribe_trades"
+
+
+def test_an_error_in_doubt_when_the_socket_is_lost_is_reported() -> None:
+    world = World()
+    box = world.mailbox(TRADES)
+    world.up()
+    world.receive(PARSE_ERROR)
+    world.down()
+    assert [event.code for event in world.host.told(ServerMessage)] == [1002]
+    world.up()
+    world.host.advance(world.host.options.confirm_timeout / 2)
+    assert not world.topic(TRADES).is_confirmed
+    assert not box.ended
+
+
+@pytest.mark.parametrize("text", ["what?", "OK", '{"event": "alive"}'])
+def test_words_that_answer_the_heartbeat_confirm_quiet_streams(text: str) -> None:
+    world = World(stale_after=10**6)
+    world.mailbox(TRADES)
+    world.up()
+    answer(world, text)
+    assert not world.topic(TRADES).is_confirmed, "a PONG may follow"
+    world.host.advance(world.host.options.confirm_timeout)
+    assert world.topic(TRADES).is_confirmed
+    beat = world.port.heartbeat()
+    world.pump()
+    answer(world, text)
+    assert world.port.has_answered(beat)
+    world.down()
+    world.up()
+    answer(world, text)
+    world.down()
+    world.up()
+    world.host.advance(world.host.options.confirm_timeout / 2)
+    assert not world.topic(TRADES).is_confirmed, "what was said on the socket before counts no more"
+
+
+def test_words_break_no_book_once_they_are_known_to_answer_the_heartbeat() -> None:
+    world = World(stale_after=10**6)
+    world.mailbox(DEPTH)
+    world.up()
+    world.receive(snapshot([(10, 5)]))
+    world.wire.unanswered_pings -= 1
+    world.receive("what?")
+    assert world.topic(DEPTH).epoch == 1, "it may have been a change of the book"
+    world.receive(snapshot([(10, 5)]))
+    world.host.advance(world.host.options.confirm_timeout)
+    for _ in range(5):
+        answer(world, "what?")
+        world.port.heartbeat()
+        world.pump()
+    assert (world.topic(DEPTH).epoch, world.topic(DEPTH).state) == (1, State.LIVE)
+    world.receive("what?", "what?")
+    assert world.topic(DEPTH).epoch == 2, "only one heartbeat is out that it could answer"
+
+
+def test_words_before_a_pong_answer_nothing() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive("what?", "PONG")
+    world.port.heartbeat()
+    world.pump()
+    world.host.advance(world.host.options.confirm_timeout)
+    assert world.port.barriers.outstanding == 1
+
+
+def test_more_words_than_heartbeats_answer_no_more_than_there_are() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive("what?", "what?", "what?")
+    world.host.advance(world.host.options.confirm_timeout)
+    assert world.port.barriers.outstanding == 0
+
+
+def test_an_error_that_repeats_the_heartbeat_answers_it() -> None:
+    world = World()
+    world.mailbox(TRADES)
+    world.up()
+    world.receive(error(1001, "unknown action", action="PING"))
+    assert world.topic(TRADES).is_confirmed
+    assert refused(world) == []
+
+
+def test_a_stream_that_is_confirmed_is_not_refused_by_guess() -> None:
+    world = World()
+    boxes = world.live(TRADES, ORDERS)
+    world.receive(error(1005, "busy"), error(6001, "too many"))
+    assert [event.code for event in world.host.told(ServerMessage)] == [1005, 6001]
+    assert not any(box.ended for box in boxes)
+
+
+@pytest.mark.parametrize("surplus", [1, 3])
+def test_answers_that_were_not_asked_for_count_for_no_later_heartbeat(surplus: int) -> None:
+    world = World()
+    world.live(TRADES)
+    world.port.receive(["PONG"] * surplus)
+    assert world.port.unrouted == surplus
+    beat = world.port.heartbeat()
+    world.port.receive(["PONG"])
+    assert not world.port.has_answered(beat), "it is not written yet"
+    world.pump()
+    assert not world.port.has_answered(beat)
+    world.port.receive(["PONG"])
+    assert world.port.has_answered(beat)
+
+
 # -- former holders of a slot ----------------------------------------------------------------------
 
 
@@ -802,6 +1121,7 @@ def test_an_answer_is_that_to_the_first_heartbeat_without_one() -> None:
     world = World()
     world.live(TRADES)
     first, second = world.port.heartbeat(), world.port.heartbeat()
+    world.pump()
     world.host.advance(world.host.options.silence_timeout + 1)
     world.port.receive(["PONG"])
     assert world.port.has_answered(first)

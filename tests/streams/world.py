@@ -8,9 +8,9 @@ from itertools import repeat
 from typing import Any
 
 from o2trio import Options
-from o2trio.models import Id, Identity, normalize_id
+from o2trio.models import Id, Identity, NotUnderstood, normalize_id
 from o2trio.streams import Event as LifeCycleEvent
-from o2trio.streams import Hub, Mailbox, Port, Topic, TopicKey, TradeLag
+from o2trio.streams import Hub, Mailbox, Oddities, Port, Topic, TopicKey, TradeLag
 from o2trio.wire import AnyUpdate, Frequency, Kind
 
 MARKET: Id = normalize_id("a1" * 32)
@@ -151,6 +151,8 @@ class FakeHost:
         self.lags: list[tuple[Mailbox[AnyUpdate], TradeLag]] = []
         self.ports: list[Port] = []
         self.events: list[LifeCycleEvent] = []
+        self.looking_up: list[tuple[Topic, tuple[NotUnderstood, ...]]] = []
+        self.oddities = Oddities(self.emit, self.now)
 
     def now(self) -> float:
         return self.time
@@ -166,6 +168,9 @@ class FakeHost:
 
     def learn(self, topic: Topic) -> None:
         self.learning.append(topic)
+
+    def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
+        self.looking_up.append((topic, entries))
 
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:
         self.lags.append((mailbox, lag))

@@ -258,7 +258,7 @@ async def test_a_dial_that_fails_is_repeated_with_backoff(
     [
         (lambda net: net.tls_failure(WS, untrusted=True), None, "certificate is not trusted"),
         (lambda net: net.refuse(WS, None), 3, "after 3 attempts"),
-        (lambda net: net.garbage(WS, b"\xff", "up", 1), None, "HTTP 400"),
+        (lambda net: net.garbage(WS, b"\xff", "up", 3), 3, "after 3 attempts: .* HTTP 400"),
     ],
 )
 async def test_the_streams_end_with_an_error_where_trying_again_is_in_vain_or_forbidden(

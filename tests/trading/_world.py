@@ -23,7 +23,7 @@ from o2trio import (
     SigningRequest,
     open_o2,
 )
-from o2trio.models import Id, Identity, Side
+from o2trio.models import Id, Identity, Rows, Side
 from o2trio.simulator import (
     Account,
     BookOrder,
@@ -174,7 +174,7 @@ def answering(
 
     async def submit(*args: Any, **kwargs: Any) -> Any:
         answer = await send(*args, **kwargs)
-        return attrs.evolve(answer, orders=change(answer.orders))
+        return attrs.evolve(answer, orders=Rows(change(answer.orders)))
 
     monkeypatch.setattr(world.desk.rest, "submit", submit)
 

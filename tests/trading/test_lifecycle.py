@@ -140,7 +140,7 @@ async def test_whitelist_is_never_fatal(autojump_clock: MockClock, whitelist: An
 async def _list_with_whitelist(world: World) -> None:
     listed = await world.o2.get_markets()
     market = attrs.evolve(listed.markets[0], whitelist_id=Id("0x" + "77" * 32))
-    world.o2._runtime._markets = attrs.evolve(listed, markets=(market,))
+    world.o2._runtime._markets[False] = attrs.evolve(listed, markets=(market,))
 
 
 async def test_whitelist_only_where_there_is_one(autojump_clock: MockClock) -> None:

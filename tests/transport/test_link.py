@@ -31,6 +31,7 @@ from wsproto.events import (
     TextMessage,
 )
 
+import o2trio
 from o2trio._errors import ConnectTimeout, HandshakeRejected, LinkClosed, MessageTooBig
 from o2trio._network import NetworkConfig, Options
 from o2trio._nursery import BareNursery
@@ -135,6 +136,7 @@ async def test_messages_go_both_ways_and_closing_is_polite(clock: Clock, network
         async def serve() -> None:
             request = await network.peer.accept()
             assert (request.host, request.target) == ("host.test", "/v1/ws?a=b")
+            assert (b"user-agent", f"o2trio/{o2trio.__version__}".encode()) in request.extra_headers
             assert await network.peer.next() == TextMessage(data="hello")
             await network.peer.send(TextMessage(data="welcome"), BytesMessage(data=b"\x00"))
             goodbye = await network.peer.next()
@@ -292,6 +294,63 @@ async def test_a_bug_in_the_reader_stays_what_it_is(clock: Clock, network: Memor
         for call in (link.receive, lambda: link.send("to nobody")):
             with pytest.raises(ZeroDivisionError):
                 await call()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 40, 1000])
+async def test_interim_responses_before_the_upgrade_are_skipped(
+    clock: Clock, network: MemoryNetwork, size: int
+) -> None:
+    interim = (
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nX-Name: 101\r\n\r\n"
+        b"HTTP/1.1 102 Processing\n\n"
+    )
+
+    async def serve() -> None:
+        request = await network.peer.next()
+        assert isinstance(request, Request)
+        engine = network.peer.engine
+        answer = interim + engine.send(AcceptConnection()) + engine.send(TextMessage(data="first"))
+        for start in range(0, len(answer), size):
+            await network.peer.stream.send_all(answer[start : start + size])
+            await trio.testing.wait_all_tasks_blocked()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_link(network.config, OPTIONS) as link, listening(link) as listener:
+            assert await listener.receive() == "first"
+
+
+async def test_endless_interim_responses_are_not_read_to_the_end(
+    clock: Clock, network: MemoryNetwork
+) -> None:
+    async def serve() -> None:
+        assert isinstance(await network.peer.next(), Request)
+        while not await network.closed():
+            await network.peer.stream.send_all(b"HTTP/1.1 103 Hints\r\n\r\n" * 100)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(LinkClosed, match="endless answer"):
+            async with open_link(network.config, OPTIONS):
+                pytest.fail("it opened")
+    assert trio.current_time() < 1
+
+
+@pytest.mark.parametrize("size", [10, 200, 2000])
+async def test_a_binary_message_arrives_as_the_same_bytes_also_in_fragments(
+    clock: Clock, network: MemoryNetwork, size: int
+) -> None:
+    """The exchange may send its JSON in binary frames; what they mean is decided elsewhere."""
+    data = b'{"action": "' + "größe".encode() * 100 + b'"}'
+    async with linked(network) as (link, peer):
+        for start in range(0, len(data), size):
+            last = start + size >= len(data)
+            await peer.send(BytesMessage(data=data[start : start + size], message_finished=last))
+        await peer.send(TextMessage(data="text"), BytesMessage(data=data))
+        received = [await link.receive() for _ in range(3)]
+    assert received == [data, "text", data]
+    assert [type(message) for message in received] == [bytes, str, bytes]
 
 
 # -- handing over ----------------------------------------------------------------------------------
@@ -528,7 +587,7 @@ async def test_a_refusal_is_told_with_its_status(
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
         b"HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: \xff\r\n\r\n",
-        b"HTTP/1.1 103 Hints\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\n\r\nSSH-2.0-OpenSSH\r\n\r\n",
     ],
 )
 async def test_nonsense_in_the_handshake_is_one_plain_error(
@@ -639,7 +698,16 @@ async def test_fault_early_end_hangs_the_handshake(clock: Clock, network: Memory
     assert scope.cancelled_caught
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 10", b"HTTP/1.1 101 Ok\r\nUpgrade: webso"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 10",
+        b"HTTP/1.1 101 Ok\r\nUpgrade: webso",
+        b"HTTP/1.1 103 Hints\r\nLink: <",
+        b"HTTP/1.1 103 Hints\r\n\r\n",
+    ],
+)
 async def test_an_early_end_fails_the_handshake_at_once(
     clock: Clock, network: MemoryNetwork, answer: bytes
 ) -> None:
