@@ -14,6 +14,7 @@ __all__ = ["FORMER_BUGS", "RARE_BUGS"]
 _TOPIC = "streams/_topic.py"
 _PORT = "streams/_port.py"
 _RECOVERY = "recovery.py"
+_STATE_READS = "_state_reads.py"
 _TRANSPORT = "rest/_transport.py"
 
 FORMER_BUGS = (
@@ -22,23 +23,23 @@ FORMER_BUGS = (
         "a repair tells what REST said already, and then what is older and still under way",
         _RECOVERY,
         "        heartbeat = topic.port.heartbeat()\n        with trio.move_on_after",
-        "        return\n        heartbeat = topic.port.heartbeat()\n        with trio.move_on_after",
+        "        return True\n        heartbeat = topic.port.heartbeat()\n        with trio.move_on_after",
         kept=(1799, 1.0),
     ),
     Mutant(
         "bug-slow-wire",
         "a repair goes on although the wire is too slow to tell what is still under way",
         _RECOVERY,
-        '        raise _GaveUp("the stream lags too far behind what was read")\n',
-        "",
+        "                await trio.sleep(_PROMPT_SECONDS)\n        return False\n",
+        "                await trio.sleep(_PROMPT_SECONDS)\n        return True\n",
         kept=(314, 1.0),
     ),
     Mutant(
         "bug-given-up",
         "a repair that was given up tells what it read, and then what is older and still under way",
         _RECOVERY,
-        "        if updates:\n            try:\n",
-        "        if updates and not problem:\n            try:\n",
+        "        if pending.updates and not await self._has_arrived(topic):",
+        "        if pending.updates and not problem and not await self._has_arrived(topic):",
         kept=(1799, 1.0),
     ),
     Mutant(
@@ -80,8 +81,8 @@ RARE_BUGS = (
         "bug-held-behind-mark",
         "items that were held before a loss come behind its mark",
         _TOPIC,
-        "        self.held.clear()\n        if overdue:\n",
-        "        if not overdue:\n            self.held.clear()\n        if overdue:\n",
+        "        self.held.clear()\n        if self.is_confirmed:\n",
+        "        if self.is_confirmed:\n",
     ),
     Mutant(
         "bug-latecomer",
@@ -107,16 +108,30 @@ RARE_BUGS = (
     Mutant(
         "bug-second-break",
         "a break before the orders were read anew hides which of them ended",
-        _RECOVERY,
-        "if not is_all and topic.state is State.REPAIRING:",
+        _STATE_READS,
+        "if known is None and not is_whole and self._is_repair:",
         "if False:",
     ),
     Mutant(
         "bug-lost-orders",
         "orders that the exchange no longer knows are kept without a mark",
-        _RECOVERY,
-        "        if lost:\n            problem =",
-        "        if False:\n            problem =",
+        _STATE_READS,
+        "        self._lost.append(order.order_id)\n",
+        "",
+    ),
+    Mutant(
+        "bug-read-not-told",
+        "what was read while a live item about it still waited counts as known, and is lost with that item",
+        _TOPIC,
+        "memory.learn(updates, read_to, self.held)",
+        "memory.learn(updates, read_to)",
+    ),
+    Mutant(
+        "bug-repair-restarts",
+        "each break gives a repair its whole time again",
+        "streams/_patience.py",
+        "            self._in_all += now - self._began\n            self._idle += now - self._began\n",
+        "",
     ),
     Mutant(
         "bug-swallowed",

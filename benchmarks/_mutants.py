@@ -335,15 +335,15 @@ _REPAIRS = (
         "lag-ignored",
         "a repair reads at once, although REST is behind",
         _RECOVERY,
-        "        await trio.sleep(self._options.indexer_lag)\n        if not topic.wants_repair(epoch):",
-        "        if not topic.wants_repair(epoch):",
+        "await trio.sleep(self._options.indexer_lag)\n            if not topic",
+        "await trio.sleep(0)\n            if not topic",
     ),
     Mutant(
         "failure-swallowed",
         "a repair that failed counts as done",
         _RECOVERY,
-        "problem, updates = str(failure), failure.updates",
-        'problem, updates = "", failure.updates',
+        "                problem = str(failure)\n            _warn(topic, problem)",
+        '                problem = ""\n            _warn(topic, problem)',
     ),
 )
 

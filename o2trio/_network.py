@@ -223,7 +223,8 @@ class Options:
     **How long a repair takes.** A repair begins when the exchange has read the subscription after a break,
     or `confirm_timeout` later, and waits `indexer_lag`. Then it reads. When its time is over, what was
     read is delivered, the gap is marked, and the stream goes on. The time runs from the first break that
-    is not repaired; breaks that follow do not extend it.
+    is not repaired; breaks that follow do not begin it again, but while there is no connection it stands
+    still.
 
     - *In all*: the state of orders, balances and nonces is read within `repair_timeout`, however many
       accounts and markets there are. So is the state at the beginning of a stream.
@@ -232,8 +233,9 @@ class Options:
       there only the first of the two holds, and its pauses do not count.
 
     Before a state that was read is delivered, the repair waits once more, at most `confirm_timeout`, for
-    what the exchange sent on the stream meanwhile. Live orders, balances and nonces do not wait for a repair;
-    live trades wait until the repair of their stream is over.
+    what the exchange sent on the stream meanwhile. A live update about an order, a balance or a nonce waits
+    until the state of its account (for an order: in its market) has been read, which is done next; a live
+    trade waits until the repair of its stream is over.
     """
 
     connect_timeout: float = attrs.field(default=15.0, validator=_seconds())

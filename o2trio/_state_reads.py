@@ -49,7 +49,7 @@ from .streams import State, StateMemory, Topic, order_part
 from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
 
-__all__ = ["MarketLists", "Reader", "StateReading"]
+__all__ = ["MarketLists", "Reader", "StateReading", "unread_rows"]
 
 T = TypeVar("T")
 
@@ -70,6 +70,11 @@ class MarketLists(Protocol):
     def __call__(self, *, turbo: bool = ...) -> Awaitable[Markets]:
         """Return the list."""
         ...
+
+
+def unread_rows(page: tuple[object, ...]) -> tuple[NotUnderstood, ...]:
+    """Return the rows of a page that were not understood."""
+    return page.not_understood if isinstance(page, Rows) else ()
 
 
 class Reader:
@@ -344,7 +349,7 @@ class StateReading:
         """Read the orders that were created since the time `known`; return whether they are all there are."""
         rest = self._reader.rest
         page = await self._ask(partial(rest.orders, market_id, identity, turbo=self._turbo))
-        odd = page.not_understood if isinstance(page, Rows) else ()
+        odd = unread_rows(page)
         self._odd |= {row.ids.get("order_id") or repr(row.raw): row for row in odd}
         self._take(page)
         if len(page) + len(odd) < MAX_ORDERS:
@@ -419,10 +424,10 @@ class _Kind(NamedTuple):
 
 
 def _has_order(part: Part, entry: object) -> bool:
-    if not isinstance(entry, Order):
-        return True  # A trigger order, or not understood: it may be of any part.
     if isinstance(part, str):
         return False  # One order alone: what it says is older than a live update, and is left out.
+    if not isinstance(entry, Order):
+        return True  # A trigger order, or not understood: it may be of any part.
     market_id, owner = cast("tuple[Id, Identity]", part)
     return _may_be_of(entry, market_id, owner)
 

@@ -129,7 +129,7 @@ class Streaming(Reads):
 
         After a break, the trades that were missed are read over REST and come first (origin ``BACKFILL``);
         a consumer that was too slow is given what it missed in the same way when it has room. If they cannot
-        be read for ``Options.repair_timeout``, one empty update (origin ``GAP``) says what is missing.
+        be read in time (see :class:`Options`), one empty update (origin ``GAP``) says what is missing.
         """
         _check_market(market, turbo=turbo)
         find = partial(self._market_keys, Kind.TRADES, market, None, None, turbo=turbo)
@@ -154,9 +154,9 @@ class Streaming(Reads):
             (:exc:`StreamGap`).
           on_overflow: ``"heal"``, or ``"raise"`` to end with :exc:`ConsumerTooSlow` instead.
 
-        After a break come the orders that changed meanwhile, read over REST (origin ``BACKFILL``); if that is
-        not possible for ``Options.repair_timeout``, an empty update (origin ``GAP``). A consumer that is too
-        slow gets the latest state of each order.
+        After a break come the orders that changed meanwhile, read over REST (origin ``BACKFILL``); if they
+        cannot all be read within ``Options.repair_timeout``, also an empty update (origin ``GAP``) that names
+        the markets and accounts. A consumer that is too slow gets the latest state of each order.
         """
         return self._account_stream(Kind.ORDERS, account, seed, on_gap, on_overflow, turbo=turbo)
 

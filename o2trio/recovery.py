@@ -10,7 +10,7 @@ when that epoch is over.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -20,7 +20,7 @@ from ._api_errors import OrderNotFound
 from ._errors import CallerError
 from ._network import Options
 from ._nursery import BareNursery
-from ._state_reads import MarketLists, Reader, StateReading
+from ._state_reads import MarketLists, Reader, StateReading, unread_rows
 from .models import (
     Direction,
     Id,
@@ -28,7 +28,6 @@ from .models import (
     Order,
     OrderUpdate,
     Origin,
-    Rows,
     Trade,
     trade_key,
 )
@@ -288,7 +287,7 @@ class _TradePages:
             if self._is_stuck:
                 await trio.sleep(_POLL_SECONDS)
         page = await self.persist(read, by)
-        odd = page.not_understood if isinstance(page, Rows) else ()
+        odd = unread_rows(page)
         self.is_full, self._is_stuck, self._has_begun = len(page) + len(odd) >= MAX_TRADES, True, True
         known = None if last is None else trade_key(last.trade_id)
         fresh = {row.ids.get("trade_id") or repr(row.raw): row for row in odd}
@@ -332,7 +331,7 @@ def _part_of_this(what: str) -> str:
 
 
 @asynccontextmanager
-async def _while_it_lasts(topic: Topic, epoch: int) -> AsyncIterator[None]:
+async def _while_it_lasts(topic: Topic, epoch: int) -> AsyncGenerator[None]:
     """Cancel the body when the epoch of the topic is over."""
     async with BareNursery() as nursery:
 

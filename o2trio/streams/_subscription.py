@@ -80,7 +80,7 @@ class Subscription(trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         """Subscribe; return once the request is on the wire and, for depth, the first snapshot is here.
 
         A stream that is broken for others begins for a newcomer when it is repaired, or its loss marked:
-        once there is a connection again, that takes at most ``Options.repair_timeout`` and a little more.
+        once there is a connection again, that takes at most the time of a repair (see :class:`Options`).
 
         Raises:
           SubscriptionRejected: the exchange refused.

@@ -95,7 +95,7 @@ class Lied(Judge):
         self.verdict: BrokenPromise | None = None
         self.opened = None
         self.conflated = 0
-        self.had_all = -inf
+        self.had_all = self.restored = -inf
         self.epoch = None
 
     def open(self) -> None:
@@ -107,16 +107,23 @@ class Lied(Judge):
         self.lie.conflated, self.lie.most = self.conflated, max(self.lie.most, self.conflated)
         if self.verdict is None:
             self.judge.conflated, self.judge.had_all = self.conflated, self.had_all
+            self.judge.restored = self.restored
             try:
                 for told in self.lie.pass_on(update):
                     self.judge.take(told)
             except BrokenPromise as broken:
                 self.verdict = broken
 
+    def settle(self, broken: float) -> None:
+        self._ask(lambda: self.judge.settle(broken))
+
     def finish(self) -> None:
+        self._ask(self.judge.finish)
+
+    def _ask(self, question: Callable[[], None]) -> None:
         if self.verdict is None:
             try:
-                self.judge.finish()
+                question()
             except BrokenPromise as broken:
                 self.verdict = broken
 
