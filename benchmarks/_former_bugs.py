@@ -137,8 +137,8 @@ RARE_BUGS = (
         "bug-swallowed",
         "a frame that swallowed others breaks only the stream that it names first",
         _PORT,
-        "set(_ACTION_TEXT.findall(text)) if",
-        "set(_ACTION_TEXT.findall(text)[:1]) if",
+        "in _ACTION_TEXT.findall(text)}",
+        "in _ACTION_TEXT.findall(text)[:1]}",
     ),
     Mutant(
         "bug-dead-pool",

@@ -50,9 +50,9 @@ _BUFFERS = (
         "receive-cancelled",
         "an item is taken before the last wait of a receive, and is lost when that is cancelled",
         _SUBSCRIPTION,
-        "await mailbox.arrived.park()\n        return self._pop()",
-        "await mailbox.arrived.park()\n"
-        "        item = self._pop()\n        await trio.sleep(0.05)\n        return item",
+        "            return self._pop() if self._raise_gaps else mailbox.pop()\n",
+        "            item = self._pop() if self._raise_gaps else mailbox.pop()\n"
+        "            await trio.sleep(0.05)\n            return item\n",
     ),
     Mutant(
         "close-keeps",
@@ -275,7 +275,7 @@ _CONNECTIONS = (
         "foreign-error",
         "a dial that fails lets a foreign error out",
         _FAULTS,
-        '    (OSError, _RETRY, "the network failed"),\n',
+        '    (OSError, Retry.ALWAYS, "the network failed"),\n',
         "",
     ),
     Mutant(
@@ -383,7 +383,7 @@ _TRADING = (
         "refusal-believed",
         "a submission that was refused for its nonce counts as one that did not run",
         _DESK,
-        "orders = await self._effect_of_refused(submission)",
+        "orders = await self._effect_of_refused(submission, is_used=is_used)",
         "orders = None",
     ),
     Mutant(

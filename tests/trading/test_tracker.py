@@ -125,27 +125,6 @@ class World:
 settle = trio.testing.wait_all_tasks_blocked
 
 
-async def test_an_open_order_that_was_not_understood_is_read_again(autojump_clock: MockClock) -> None:
-    """Its state is not known until REST has said it; one that is not open here is no reason to read."""
-    world = World()
-    world.rest = {number(1): state(1, 100, close=True)}
-
-    def odd(**ids: str) -> OrderUpdate:
-        return OrderUpdate(not_understood=(NotUnderstood(index=0, problem="odd", raw=0, ids=ids),))
-
-    async with world.running(state(1)) as tracker:
-        world.send.send_nowait(odd(order_id=number(9)))
-        await settle()
-        assert not tracker.is_stale
-        for update in (odd(order_id=number(1)), odd()):
-            world.send.send_nowait(update)
-            await settle()
-            assert tracker.is_stale
-            await trio.sleep(60)
-            assert not tracker.is_stale
-        assert len(tracker) == 0
-
-
 # -- what is known ---------------------------------------------------------------------------------
 
 
