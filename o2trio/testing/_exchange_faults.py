@@ -9,7 +9,10 @@ import trio
 from ._draws import AFTERMATH, CHANCE, FEW, MANY, READS, SHORT, SPELL, FaultKind, among, number, seconds_of
 from ._world import World
 
-__all__ = ["EXCHANGE_FAULTS"]
+__all__ = ["EXCHANGE_FAULTS", "RECONNECTIONS"]
+
+RECONNECTIONS = "reconnections"
+"""The name of a fault that takes minutes; how often a plan has it is drawn apart."""
 
 SUBMISSIONS = "/v1/session/actions"
 
@@ -124,7 +127,7 @@ async def _new_client(world: World) -> None:
 
 EXCHANGE_FAULTS: Mapping[str, FaultKind] = {
     "drop": FaultKind(inject=_drop, draws={}, weight=4),
-    "reconnections": FaultKind(
+    RECONNECTIONS: FaultKind(
         inject=_reconnections, draws={"pause": among(4, 15, 45), "count": number(3, 40)}
     ),
     "mute": FaultKind(inject=_mute, draws={"seconds": SPELL}, weight=3),

@@ -13,6 +13,7 @@ import attrs
 
 from ..simulator import Flavour
 from ._draws import Value
+from ._exchange_faults import RECONNECTIONS
 from ._fault_kinds import FAULTS
 
 __all__ = [
@@ -42,6 +43,9 @@ _RATES = (0.02, 0.02, 0.02, 0.05, 0.1, 0.5)
 
 _BUSY = 0.1
 """From this rate on buffers are small more often, and then overflow."""
+
+_SPELLS = (0, 0, 0, 1, 2)
+"""How many spells of reconnections there are, one after the other every few seconds."""
 
 _MARKETS = (3, 3, 3, 3, 12, 40)
 _CALM = 0.02
@@ -152,20 +156,27 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
         buffer_size=random.choice((4, 4, 8, 32, 1024) if rate >= _BUSY else (4, 8, 32, 128, 1024)),
         conflation_limit=random.choice((3, 100, 10_000, 10_000)),
         max_attempts=random.choice((None, None, None, None, 4)),
-        markets=random.choice(_MARKETS) if rate <= _CALM else 3,
-        reads_per_second=random.choice((20, 20, 20, 5)),
         flavor=_flavor(seed).describe(),
         consumers=tuple(ConsumerPlan(index, kind) for index, kind in enumerate(chosen)),
         faults=(),
+    )
+    # From a source of its own, so that a seed that is kept for what it once found stands for the same.
+    repairs = Random(f"o2 repairs {seed}")
+    plan = attrs.evolve(
+        plan,
+        markets=repairs.choice(_MARKETS) if rate <= _CALM else 3,
+        reads_per_second=repairs.choice((20, 20, 20, 5)),
     )
     times = _times(random, plan.fault_seconds)
     allowed = _allowed(random, trades=any("trader" in kind for kind in chosen))
     weights = [FAULTS[name].weight for name in allowed]
     drawn = [(time, random.choices(allowed, weights)[0]) for time in times]
-    faults = (
-        FaultPlan(index, time, kind, FAULTS[kind].draw(random)) for index, (time, kind) in enumerate(drawn)
-    )
-    return attrs.evolve(plan, faults=tuple(faults))
+    faults = [(time, kind, FAULTS[kind].draw(random)) for time, kind in drawn]
+    for _ in range(repairs.choice(_SPELLS)):
+        time = round(repairs.uniform(_START_SECONDS, plan.fault_seconds - 1), 3)
+        faults.append((time, RECONNECTIONS, FAULTS[RECONNECTIONS].draw(repairs)))
+    faults.sort(key=lambda fault: fault[0])
+    return attrs.evolve(plan, faults=tuple(FaultPlan(index, *fault) for index, fault in enumerate(faults)))
 
 
 def _flavor(seed: int) -> Flavour:
@@ -200,7 +211,8 @@ def _allowed(random: Random, *, trades: bool) -> list[str]:
     return [
         name
         for name, kind in FAULTS.items()
-        if (fatal or not kind.is_fatal)
+        if name != RECONNECTIONS
+        and (fatal or not kind.is_fatal)
         and (fresh or not kind.is_fresh_start)
         and (trades or not kind.is_of_trading)
     ]

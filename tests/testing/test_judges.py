@@ -195,16 +195,16 @@ async def test_every_lie_about_accounts_is_found(autojump_clock: MockClock, kind
         "alter what was read": Lie(_altered(**_ALTERED[kind]), _is_read, skip=0),
         "turn back": _again(lambda update, older: [update, older]),
         "skip": _again(lambda update, older: []),
-        "silent": _silent(150),
+        "silent": _silent(200),
     }
-    found = await verdicts(accounts(kind, 10, seed=True), lies, seconds=180.0, rate=2.0)
+    found = await verdicts(accounts(kind, 10, seed=True), lies, seconds=240.0, rate=2.0)
     assert found == {
         "honest": "not found out",
         "alter": "order and exactness",
         "alter what was read": "order and exactness",
         "turn back": "order and exactness",
         # An order that was placed and cancelled has no third state that could come too early.
-        "skip": "state at quiescence" if kind is Kind.ORDERS else "order and exactness",
+        "skip": "marked losses" if kind is Kind.ORDERS else "order and exactness",
         "silent": "state at quiescence",
     }
 
