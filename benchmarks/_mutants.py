@@ -49,9 +49,9 @@ _BUFFERS = (
         "receive-cancelled",
         "an item is taken before the last wait of a receive, and is lost when that is cancelled",
         _SUBSCRIPTION,
-        "await mailbox.arrived.park()\n        return self._pop()",
+        "await mailbox.arrived.park()\n            return self._pop()",
         "await mailbox.arrived.park()\n"
-        "        item = self._pop()\n        await trio.sleep(0.05)\n        return item",
+        "            item = self._pop()\n            await trio.sleep(0.05)\n            return item",
     ),
     Mutant(
         "close-keeps",
@@ -275,7 +275,7 @@ _CONNECTIONS = (
         "foreign-error",
         "a dial that fails lets a foreign error out",
         _FAULTS,
-        '    (OSError, _RETRY, "the network failed"),\n',
+        '    (OSError, Retry.ALWAYS, "the network failed"),\n',
         "",
     ),
     Mutant(
