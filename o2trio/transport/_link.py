@@ -239,10 +239,10 @@ def _refusal(answer: bytes) -> HandshakeRejected | None:
     response: h11.Response | None = None
     body = b""
     try:
-        while isinstance(event := parser.next_event(), (h11.Response, h11.InformationalResponse, h11.Data)):
+        while isinstance(event := parser.next_event(), (h11.Response, h11.Data)):
             if isinstance(event, h11.Response):
                 response = event
-            elif isinstance(event, h11.Data):
+            else:
                 body += event.data
     except h11.RemoteProtocolError:
         _log.debug("the answer to the handshake is no HTTP from some point on")
