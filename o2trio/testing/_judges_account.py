@@ -12,7 +12,7 @@ from math import inf
 import attrs
 import trio
 
-from ..models import BalanceUpdate, Id, NonceUpdate, OrderUpdate, Origin, Update
+from ..models import BalanceUpdate, Gap, Id, NonceUpdate, OrderUpdate, Origin, Update
 from ..wire import Kind
 from ._judges_market import JOIN_SECONDS, Judge
 from ._truth import moment
@@ -56,6 +56,7 @@ class StateJudge(Judge):
         self._marked_until = -1.0
         self._joined = world.sim.exchange.now
         self._settled = -inf
+        self._unclear: dict[str, float] = {}
 
     def open(self) -> None:
         """Note that the subscription is made: what changes from now on must come."""
@@ -72,18 +73,35 @@ class StateJudge(Judge):
             self._joined = self._world.sim.exchange.now
         if update.epoch != self.epoch or update.gap is not None:
             self._live_since = self._exact_after = None
+        if update.not_understood:
+            self._note_unclear(update)
         entries = () if update.gap is not None else self._entries(update)
         if update.gap is not None:
-            self._marked_until = max(self._marked_until, update.gap.until)
-            for told in self._told.values():
-                told.is_sure = False
-            if any(self._entries(update)):
-                self._broken(Promise.MARKED, "a gap mark with entries")
+            self._note_gap(update, update.gap)
         self.truth.pull()
         for key, value in entries:
             self._entry(update, key, value)
         if update.origin is Origin.LIVE and self._live_since is None and self._is_plain:
             self._live_since, self._exact_after = self._world.sim.exchange.now, trio.current_time()
+
+    def _note_gap(self, update: Update, gap: Gap) -> None:
+        self._marked_until = max(self._marked_until, gap.until)
+        for told in self._told.values():
+            told.is_sure = False
+        if any(self._entries(update)):
+            self._broken(Promise.MARKED, "a gap mark with entries")
+
+    def _note_unclear(self, update: Update) -> None:
+        """Take an entry that was not understood for a mark of what it names, or of everything."""
+        for entry in update.not_understood:
+            name = entry.ids.get("order_id" if self._kind is Kind.ORDERS else "asset_id", "")
+            self._unclear[name] = trio.current_time()
+            for key, told in self._told.items():
+                if not name or name in _names(key):
+                    told.is_sure = False
+
+    def _is_unclear(self, key: Key, time: float) -> bool:
+        return any(time <= self._unclear.get(name, -inf) for name in ("", *_names(key)))
 
     def _entry(self, update: Update, key: Key, value: Value) -> None:
         self._count += 1
@@ -143,6 +161,7 @@ class StateJudge(Judge):
         # Whoever was told something live before in this epoch was there when the value before this one came.
         return (
             told is None
+            and not self._unclear
             and self._live_since is not None
             and number > 0
             and history.stamps[number - 1] > self._live_since
@@ -180,7 +199,8 @@ class StateJudge(Judge):
         told, value = self._told.get(key), history.values[number]
         if told is not None and (told.number >= number or history.values[told.number] == value):
             return
-        if moment(self._world, history.stamps[number]) <= self._marked_until:
+        time = moment(self._world, history.stamps[number])
+        if time <= self._marked_until or self._is_unclear(key, time):
             return
         if told is None and not self._is_due(history, number):
             return
@@ -197,6 +217,10 @@ class StateJudge(Judge):
     def facts(self) -> tuple[Fact, ...]:
         """Return how many entries there were."""
         return (self._count,)
+
+
+def _names(key: Key) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else key
 
 
 def _is_closed(order: Value) -> bool:

@@ -176,8 +176,9 @@ class ViewJudge(BookJudge):
 class TradeJudge(Judge):
     """Judges a trade stream: every trade since the subscription, each once, in order, and unaltered.
 
-    Trades may be missing where a gap mark says so, and then only those between its two sides. When the
-    exchange has restarted, those of its former life that were not told by then are lost.
+    Trades may be missing where a gap mark says so, and then only those between its two sides, or where an
+    entry was not understood, and then only that one. When the exchange has restarted, those of its former
+    life that were not told by then are lost.
     """
 
     def __init__(self, world: World, consumer: str, market_id: Id) -> None:
@@ -187,6 +188,8 @@ class TradeJudge(Judge):
         self._last: int | None = None
         self._joined = len(self.truth.trades)
         self._gaps: list[Gap] = []
+        self._unclear: set[int] = set()
+        self._nameless = 0
 
     def open(self) -> None:
         """Note that the subscription is made: all trades from now on must come."""
@@ -200,11 +203,18 @@ class TradeJudge(Judge):
             self._broken(Promise.EXACT, f"trades of {update.market_id}")
         if update.origin is Origin.SNAPSHOT:
             self._broken(Promise.EXACT, "a snapshot of trades")
+        said = bool(update.trades or update.not_understood)
         may_be_empty = update.gap is not None or self._world.sim.flavour.first_message != "none"
-        if (update.trades and update.gap) or not (update.trades or may_be_empty):
+        if (said and update.gap) or not (said or may_be_empty):
             self._broken(Promise.MARKED, f"{len(update.trades)} trades with gap {update.gap}")
         if update.gap is not None:
             self._gaps.append(update.gap)
+        for entry in update.not_understood:
+            number = self.truth.number(entry.ids.get("trade_id", ""))
+            if number is None:
+                self._nameless += 1
+            else:
+                self._unclear.add(number)
         for trade in update.trades:
             self._trade(trade)
 
@@ -232,6 +242,9 @@ class TradeJudge(Judge):
         return [number for number in missing if truth.times[number] > joined]
 
     def _check_missing(self, missing: Sequence[int], following: int | None) -> None:
+        missing = [number for number in missing if number not in self._unclear]
+        nameless, self._nameless = self._nameless, max(self._nameless - len(missing), 0)
+        missing = missing[nameless:]
         if missing and not self._gaps:
             self._broken(
                 Promise.TRADES,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from o2trio import Origin, TradeUpdate
 from o2trio._nursery import BareNursery
+from o2trio.models import NotUnderstood
 from o2trio.recovery import Recovery
 from o2trio.streams import Topic
 from o2trio.streams._patience import Patience
@@ -20,7 +23,7 @@ from o2trio.testing._users import Manner, StreamUser
 from o2trio.testing._world import BrokenPromise, World
 from o2trio.wire import Kind
 
-from ._lies import served, small_world
+from ._lies import Lie, served, small_world, verdicts
 
 SOURCES = [trades, accounts(Kind.ORDERS, 3), accounts(Kind.BALANCES), accounts(Kind.NONCE)]
 NAMES = ["trades", "orders", "balances", "nonces"]
@@ -136,3 +139,49 @@ async def test_time_without_a_subscription_does_not_count(autojump_clock: MockCl
         for _ in range(500):
             await trio.sleep(1)
             judge.look()
+
+
+# -- entries that were not understood ------------------------------------------------------------------
+
+
+def _unclear(update: Any, **ids: str) -> Any:
+    entry = NotUnderstood(index=0, problem="missing at $.price", raw={}, ids=ids)
+    what: dict[str, Any] = {"trades": ()} if isinstance(update, TradeUpdate) else {"orders": ()}
+    return attrs.evolve(update, not_understood=(entry,), **what)
+
+
+async def test_an_entry_that_was_not_understood_is_a_mark_of_one_trade(autojump_clock: MockClock) -> None:
+    def one(update: Any) -> bool:
+        return update.origin is Origin.LIVE and len(update.trades) == 1
+
+    lies = {
+        "named": Lie(lambda update, before: [_unclear(update, trade_id=update.trades[0].trade_id)], one),
+        "nameless": Lie(lambda update, before: [_unclear(update)], one),
+        "another": Lie(lambda update, before: [_unclear(update, trade_id=before.trades[-1].trade_id)], one),
+        "of two": Lie(lambda update, before: [_unclear(update)], lambda u: len(u.trades) > 1),
+    }
+    found = await verdicts(trades, lies, rate=3.0)
+    assert found == {
+        "named": "not found out",
+        "nameless": "not found out",
+        "another": "trades once",
+        "of two": "trades once",
+    }
+
+
+async def test_an_entry_that_was_not_understood_is_a_mark_of_one_order(autojump_clock: MockClock) -> None:
+    def last(update: Any) -> bool:
+        return update.origin is Origin.LIVE and len(update.orders) == 1 and not update.orders[0].is_open
+
+    lies = {
+        "named": Lie(lambda update, before: [_unclear(update, order_id=update.orders[0].order_id)], last),
+        "nameless": Lie(lambda update, before: [_unclear(update)], last),
+        # Not at the very beginning, from which not everything is owed.
+        "another": Lie(lambda update, before: [_unclear(update, order_id="0x" + "7" * 64)], last, skip=30),
+    }
+    found = await verdicts(accounts(Kind.ORDERS, 10), lies, rate=2.0)
+    assert found == {
+        "named": "not found out",
+        "nameless": "not found out",
+        "another": "marked losses",
+    }
