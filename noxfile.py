@@ -34,7 +34,7 @@ COVERED = "o2trio/wire/*,o2trio/streams/*,o2trio/transport/*"
 # The folders of the tests that cover them.
 CORE_TESTS = ("books", "fuzz", "models", "promises", "repair", "rest", "streams", "transport", "wire")
 
-# The folders whose tests depend most on the order of tasks; they run once more with a fresh order.
+# The folders whose tests depend most on the order of tasks; ``shuffle`` runs them in a fresh order.
 SHUFFLED_TESTS = ("promises", "repair", "streams")
 
 # The scenarios that run for every change: always the same ones, and so many that never ran before.
@@ -77,7 +77,14 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={COVERED}", "--fail-under=100")
     session.run("pytest", *workers, *others)
-    session.run("pytest", *workers, "--trio-seed=fresh", *(f"tests/{name}" for name in SHUFFLED_TESTS))
+
+
+@nox.session
+def shuffle(session: nox.Session) -> None:
+    """Run the tests of the streams in a fresh order of tasks, whose seed is printed."""
+    install(session, "tests")
+    tests = session.posargs or [f"tests/{name}" for name in SHUFFLED_TESTS]
+    session.run("pytest", "--numprocesses", "auto", "--trio-seed=fresh", *tests)
 
 
 @nox.session
