@@ -1,4 +1,4 @@
-"""Orders as the exchange reports them, in both flavours of its answers."""
+"""Orders as the exchange reports them, in both flavors of its answers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The REST client: trades, accounts and orders here, every other read inherited, and so are the writes.
 
-How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavours
+How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavors
 of answers in ``_shapes``.
 """
 

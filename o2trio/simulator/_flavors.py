@@ -51,7 +51,7 @@ class Choices:
       amounts: prices, quantities and balances as decimal text or as JSON numbers.
       ids: ``prefixed`` is ``0x`` and lower case, ``bare`` has no ``0x``, ``upper`` is bare upper case.
       side_case: how ``buy`` and ``sell`` are written.
-      order_flavour: 1 names `account`, `desired_quantity`, `fill`, `order_tx_history`; 2 names `owner`,
+      order_flavor: 1 names `account`, `desired_quantity`, `fill`, `order_tx_history`; 2 names `owner`,
         `market_id`, `fills`, `history`.
       order_type: whether orders name their type.
       trigger_orders: whether an orders frame also holds a trigger order of the account.
@@ -122,7 +122,7 @@ class Choices:
     amounts: Literal["text", "number"] = "text"
     ids: Literal["prefixed", "bare", "upper"] = "prefixed"
     side_case: Literal["lower", "capital"] = "lower"
-    order_flavour: Literal[2, 1] = 2
+    order_flavor: Literal[2, 1] = 2
     order_type: Literal["named", "null"] = "named"
     trigger_orders: bool = False
     order_timestamp: Literal["seconds", "milliseconds"] = "seconds"

@@ -200,7 +200,7 @@ class TradeJudge(Judge):
             self._broken(Promise.EXACT, f"trades of {update.market_id}")
         if update.origin is Origin.SNAPSHOT:
             self._broken(Promise.EXACT, "a snapshot of trades")
-        may_be_empty = update.gap is not None or self._world.sim.flavour.first_message != "none"
+        may_be_empty = update.gap is not None or self._world.sim.flavor.first_message != "none"
         if (update.trades and update.gap) or not (update.trades or may_be_empty):
             self._broken(Promise.MARKED, f"{len(update.trades)} trades with gap {update.gap}")
         if update.gap is not None:
