@@ -40,9 +40,9 @@ __all__ = ["Recovery"]
 _log = logging.getLogger("o2trio")
 
 _POLL_SECONDS = 0.5
-"""How soon a list of trades is read again that lags behind the stream."""
+"""How soon a list of trades that lags behind the stream is read again."""
 _PROMPT_SECONDS = 0.1
-"""How often it is looked for an answer to a heartbeat."""
+"""How often to check for an answer to a heartbeat."""
 _HAND_OVER_SECONDS = 0.5
 """How often what was read is handed over while more is read."""
 

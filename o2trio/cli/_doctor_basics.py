@@ -1,6 +1,6 @@
 """The first questions of ``o2trio doctor``: name, connection, certificate, region, clock, latency.
 
-Each step is tried on its own, so that the first one that fails says where the way to the exchange ends.
+Each step is tried on its own, so that the first one that fails says where the path to the exchange ends.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ BASIC_CHECKS = (
         question="Does the exchange prove that it is the exchange (TLS)?",
         assumed="yes, with a certificate that this computer trusts",
         read=_certificate,
-        advice="check the date of this computer, and that it has up-to-date root certificates; a proxy that "
-        "reads the traffic of a company is seen here too",
+        advice="check the date of this computer, and that it has up-to-date root certificates; a "
+        "company proxy that inspects traffic also shows up here",
     ),
     Check(
         name="health",

@@ -32,7 +32,7 @@ def first_frames(exchange: Exchange, flavor: Flavor, wanted: Subscription) -> li
 
 
 def stale_update(flavor: Flavor, wanted: Subscription) -> str:
-    """Return an update that a former subscription to a market left under way."""
+    """Return an update from a former subscription to a market that is still in flight."""
     market_id, _ = wanted.depth
     changes = DepthChanges(bids=(Level(10, -5),), asks=())
     return flavor.frame(

@@ -30,7 +30,7 @@ class Host(Protocol):
 
     @property
     def oddities(self) -> Oddities:
-        """Where that which could not be understood is counted and reported."""
+        """Where what could not be understood is counted and reported."""
         ...
 
     def now(self) -> float:

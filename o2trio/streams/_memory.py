@@ -104,7 +104,7 @@ class StateMemory:
         return self._told is not None and len(self._told) > self._limit
 
     def forget(self) -> None:
-        """Forget what may be untrue after a gap: what was neither told live nor read since the break."""
+        """Forget what may be untrue after a gap: what was neither received live nor read since the break."""
         current = self._read.union(self._told or ())
         self.latest = {key: entry for key, entry in self.latest.items() if key in current}
         self.unclear.clear()
@@ -231,7 +231,7 @@ class StateMemory:
         return {key for update in updates for key, _ in self._split(update)}
 
     def _split(self, update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
-        """Return what can be remembered of `update`. Of trigger orders no read tells when they end."""
+        """Return what can be remembered of `update`. No read says when trigger orders end."""
         split = self._behaviour.entries
         if split is None or update.origin is Origin.GAP:
             return ()

@@ -143,7 +143,7 @@ class Refusals:
         self._host.call_later(self._host.options.confirm_timeout * DOUBT_SHARE, partial(self._lapse, error))
 
     def _lapse(self, error: ErrorBody) -> None:
-        """Settle `error`, and those before it, if they are in doubt still: no PONG came since."""
+        """Settle `error`, and those before it, if they are still in doubt: no PONG came since."""
         while any(each is error for each in self._suspects):
             self._decide(self._suspects.pop(0), self._probe - 1, confirmed=True)
         while any(each is error for each in self._doubtful):

@@ -149,7 +149,7 @@ class StateJudge(Judge):
         )
 
     def settle(self, broken: float) -> None:
-        """Check that what happened before a break was told, or is covered by a mark."""
+        """Check that what happened before a break was delivered, or is covered by a mark."""
         until = self._stamp(broken)
         if until > max(self._settled, self._joined) and not (self._seed and self.epoch is None):
             # What comes before the next break is looked at then.

@@ -44,8 +44,8 @@ class ErrorBody:
       message: its words, or an empty text.
       action: the action it repeats, or None (also None for the bare ``error``).
       market_id: the market it repeats, or None.
-      resync_required: the margin venue's demand to start over.
-      turbo: whether it concerns the margin venue.
+      resync_required: the Turbo venue's demand to start over.
+      turbo: whether it concerns the Turbo venue.
     """
 
     code: int | None
@@ -78,7 +78,7 @@ class Extra:
     Attributes:
       error: the refusal that a frame with data also is.
       odd: its carried fields that could not be read.
-      turbo: whether the frame belongs to the margin venue.
+      turbo: whether the frame belongs to the Turbo venue.
       action: the action that a frame without data repeats, as it is usually spelled.
     """
 
