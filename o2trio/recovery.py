@@ -142,7 +142,7 @@ class Recovery:
         return False
 
     async def look_up(self, topic: Topic, epoch: int, entries: Iterable[NotUnderstood]) -> None:
-        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
+        """Read the orders of `topic` that `entries`, streamed in `epoch`, name unreadably.
 
         Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
         An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.

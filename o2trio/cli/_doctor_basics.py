@@ -31,7 +31,7 @@ _DAY = 86_400.0
 
 
 async def look_at_basics(evidence: Evidence, reader: Reader, clock: Callable[[], float] = time.time) -> bool:
-    """Find out whether and how the exchange is reached; return whether it answers.
+    """Find out whether and how the exchange can be reached; return whether it answers.
 
     Args:
       evidence: takes what is found.
@@ -105,7 +105,7 @@ async def _look_at_answers(evidence: Evidence, reader: Reader, clock: Callable[[
                 server = parsedate_to_datetime(date).timestamp()
             except ValueError:
                 continue
-            # The header has whole seconds: half of one is the best guess, and half the way has passed.
+            # The header has whole seconds: half of one is the best guess. Half of the round trip has passed.
             evidence.basics["clock"] = clock() - (clock() - before) / 2 - (server + 0.5)
     evidence.basics["latency"] = min(times)
     return True
@@ -247,4 +247,4 @@ BASIC_CHECKS = (
         advice="the connection is slow; raise the timeouts in Options",
     ),
 )
-"""The first questions, in the order in which one step needs the other."""
+"""The first questions, in the order in which the steps depend on each other."""

@@ -18,7 +18,7 @@ async def run_simulator(
     """Run the exchange until cancelled; once it accepts connections, write ``listening on URL``, then more.
 
     Raises:
-      InvalidRequest: `flavors` names a disagreement, or a reading of one, that there is not.
+      InvalidRequest: `flavors` names an unknown choice, or an unknown reading of one.
       OSError: the address is taken or not ours.
       ModuleNotFoundError: the simulator's extra is not installed.
     """

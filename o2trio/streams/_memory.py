@@ -42,7 +42,7 @@ class StateMemory:
     Attributes:
       latest: the entries by key, longest unchanged first.
       unclear: entries that were not understood, by key: what `latest` says of the same thing is out of date.
-      is_complete: whether it knows the whole state, not only what changed since the beginning.
+      is_complete: whether it knows the whole state, not only what has changed since the beginning.
       read_to: the parts that are known, each with the creation time of its newest known order, as the
         exchange sends it: 0 if there was none, None if it is unknown or the part holds no orders.
       baseline: the same of the parts that were known before the break that is under repair.

@@ -112,7 +112,8 @@ class StateJudge(Judge):
     def _must_be_exact(self, update: Update) -> bool:
         """Tell whether an entry must be that of the block that the update names.
 
-        Not if it was read, nor if it is not plain. Whoever had all that had come gets what is exact again.
+        Not if it was read, nor if it is not plain. A consumer that had received everything gets exact items
+        again.
         """
         if update.origin is not Origin.LIVE or update.seen_timestamp is None or not self._is_plain:
             return False

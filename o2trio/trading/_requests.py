@@ -79,7 +79,7 @@ class NewOrder:
       price: quote per base unit.
       quantity: of the base asset.
       order_type: see :data:`OrderKind`.
-      adjust: round a price between two steps in your favour (a bid down, an ask up), and a quantity that is
+      adjust: round a price between two steps in your favor (a bid down, an ask up), and a quantity that is
         not worth a whole number of chain units down; otherwise both are refused.
     """
 

@@ -5,7 +5,7 @@ everything that is left. A message with the data of a known action is data, what
 data it is a refusal if it says no, and an acknowledgment if it says yes or merely repeats a request. What
 remains is broken if it may have held data, and else unknown, which breaks nothing.
 
-How a class is read is in ``_hooks``, what a message says beside its data is in ``_verdict``; whom a frame
+How a class is read is in ``_hooks``, what a message says besides its data is in ``_verdict``; whom a frame
 concerns is the hub's business.
 """
 

@@ -32,7 +32,7 @@ class FrameKind(Enum):
     ACKNOWLEDGEMENT = "acknowledgement"
     """A frame that confirms a request, in whatever words; its action, if any, is in ``Frame.extra``."""
     UNKNOWN = "unknown"
-    """A JSON object with an action nobody knows, or with none, and without data; or a plain word."""
+    """A JSON object without data and with an unknown action or none; or a plain word."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class OddField:
 
 @attrs.frozen(slots=True, kw_only=True)
 class Extra:
-    """What a frame says beside its plain content; plain frames have none.
+    """What a frame says besides its plain content; plain frames have none.
 
     Attributes:
       error: the refusal that a frame with data also is.
@@ -97,7 +97,7 @@ class Frame(NamedTuple):
         unknown frames the one they name, if any.
       body: the update with ``epoch`` 0 and ``origin`` ``SNAPSHOT`` (snapshot, view) or ``LIVE``; an
         :class:`ErrorBody`; or None.
-      extra: what the frame says beside that; None for a plain frame.
+      extra: what the frame says besides that; None for a plain frame.
     """
 
     kind: FrameKind
