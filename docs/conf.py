@@ -24,7 +24,7 @@ from o2trio import Network, O2Client, Options
 from o2trio.cli import _doctor as doctor
 from o2trio.cli._arguments import parser
 from o2trio.rest import _limits as limits
-from o2trio.simulator import Flavour, open_simulator
+from o2trio.simulator import Flavor, open_simulator
 from o2trio.streams import _machine as machine
 from o2trio.testing import FAULT_KINDS, STORM_KINDS
 from o2trio.testing._fault_kinds import FAULTS
@@ -307,7 +307,7 @@ def doctor_sample(what: str) -> str:
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # Sphinx shows what is logged.
 
     async def examine() -> str:
-        async with open_simulator(flavour=Flavour(heartbeat="protocol")) as simulator:
+        async with open_simulator(flavor=Flavor(heartbeat="protocol")) as simulator:
             simulator.run_flow(300)
             evidence = doctor.Evidence(simulator.network)
             await doctor.diagnose(evidence)

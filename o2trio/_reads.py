@@ -53,10 +53,10 @@ class Reads:
     :exc:`RequestFailed` or :exc:`DecodeError`. Each may be cancelled at any time and disturbs nothing.
     Numbers are in chain units unless the model says *decimal*.
 
-    The rows of a list are independent: one that cannot be read costs no other. A list is a :class:`Rows`, a
-    tuple whose ``not_understood`` holds what could not be read. Reads about markets, trades and orders are
-    about the spot venue; ``turbo=True`` asks for the Turbo venue instead. An answer about the other venue
-    raises :exc:`WrongVenue`.
+    The rows of a list are independent: an unreadable one does not affect the others. A list is a
+    :class:`Rows`, a tuple whose ``not_understood`` holds what could not be read. Reads about markets, trades
+    and orders are about the spot venue; ``turbo=True`` asks for the Turbo venue instead. An answer about the
+    other venue raises :exc:`WrongVenue`.
     """
 
     _runtime: Runtime

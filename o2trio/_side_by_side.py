@@ -1,4 +1,4 @@
-"""Doing one thing for many, several at a time."""
+"""Do the same work for many things, several at a time."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A *part* is what has an answer of its own: the orders of an account in a market, one balance, one nonce. Parts
 are read side by side, those first that a live update waits for, then those in which something is known to
 be open. So when the time is over, what matters most has been read, and what has not been read can be named.
-When to read, and what to do with the result, is the matter of ``recovery``.
+``recovery`` decides when to read and what to do with the result.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ __all__ = ["Recovery"]
 _log = logging.getLogger("o2trio")
 
 _POLL_SECONDS = 0.5
-"""How soon a list of trades is read again that lags behind the stream."""
+"""How soon a list of trades that lags behind the stream is read again."""
 _PROMPT_SECONDS = 0.1
-"""How often it is looked for an answer to a heartbeat."""
+"""How often to check for an answer to a heartbeat."""
 _HAND_OVER_SECONDS = 0.5
 """How often what was read is handed over while more is read."""
 
@@ -142,7 +142,7 @@ class Recovery:
         return False
 
     async def look_up(self, topic: Topic, epoch: int, entries: Iterable[NotUnderstood]) -> None:
-        """Read the orders of `topic` that `entries`, streamed in `epoch`, could not say.
+        """Read the orders of `topic` that `entries`, streamed in `epoch`, name unreadably.
 
         Not sooner than ``Options.indexer_lag`` from now, so that what is read is no older than the entries.
         An order that cannot be read stays as it was marked. Takes at most ``Options.repair_timeout``.

@@ -9,7 +9,7 @@ from itertools import count, islice
 
 from benchmarks.race._scenarios import Scenario
 from o2trio import Asset, Id, Market
-from o2trio.simulator._encode import DEFAULT_FLAVOUR, dump
+from o2trio.simulator._encode import DEFAULT_FLAVOR, dump
 from o2trio.simulator._markets import Listing, listing, make_id, markets_of
 
 __all__ = ["ACCOUNT", "MARK", "STAMP", "Traffic", "frame", "market_id", "pair", "stamp"]
@@ -183,7 +183,7 @@ class Traffic:
         self._books = [
             _Book(market, scenario.levels, seed) for seed, market in enumerate(self._markets, start=1)
         ]
-        self.markets = dump(DEFAULT_FLAVOUR.markets(markets_of(listings))).encode()
+        self.markets = dump(DEFAULT_FLAVOR.markets(markets_of(listings))).encode()
         self.snapshots = {
             market.market_id: frame(book.snapshot())
             for market, book in zip(self._markets, self._books, strict=True)

@@ -116,14 +116,16 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     doctor = _parser(
         commands.add_parser,
         "doctor",
-        help="find out whether the exchange is what the library assumes",
+        help="find out whether the exchange works as the library assumes",
         description="Look at the exchange as it is and compare it with what the library assumes: first "
-        "whether it is reached at all, then every question on which the sources disagree. It only reads, "
-        "within the rate limits, and takes at most a minute. Ctrl-C ends it with what was found so far. The "
-        "exit status is 1 if an assumption is wrong.",
+        "whether it can be reached, then every question on which the sources disagree. Without --trade it "
+        "only reads. It stays within the rate limits and takes at most a minute. Ctrl-C ends it and shows "
+        "what was found so far. The exit status is 1 if an assumption is wrong.",
     )
     _add_network(doctor)
-    doctor.add_argument("--account", metavar="ID", help="also look at this trading account; anybody may")
+    doctor.add_argument(
+        "--account", metavar="ID", help="also examine this trading account, which may be anyone's"
+    )
     doctor.add_argument(
         "--report",
         type=Path,
@@ -139,14 +141,14 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     trading.add_argument(
         "--yes-spend-test-coins",
         action="store_true",
-        help="say that test coins of this wallet may be spent",
+        help="confirm that test coins of this wallet may be spent",
     )
     trading.add_argument(
         "--key-file",
         type=Path,
         metavar="FILE",
-        help="holds the private key of the owner, in hexadecimal digits; by default it is taken from the "
-        "environment variable O2TRIO_KEY",
+        help="a file with the private key of the owner, in hexadecimal digits; by default it is taken "
+        "from the environment variable O2TRIO_KEY",
     )
     trading.add_argument("--evm", action="store_true", help="the key is that of an EVM wallet")
 

@@ -58,7 +58,7 @@ async def run_doctor(
     report: Path | None = None,
     as_json: bool = False,
 ) -> int:
-    """Examine `network`, write the findings and return the exit status: 1 if an assumption is wrong.
+    """Examine `network`, write the findings and return the exit status: 1 if an assumption is wrong, else 0.
 
     It takes at most a minute. If it is cancelled, what was found until then is still written.
 
@@ -66,7 +66,7 @@ async def run_doctor(
       network: its name, URL or configuration; ``simulator`` starts one.
       write: takes lines.
       account: the id of a trading account to look at.
-      consent: to trade on a test network, with which wallet.
+      consent: permission to trade on a test network, with a wallet; None does not trade.
       report: where to write the report; it holds shapes, and nothing that belongs to anybody.
       as_json: write one JSON object per finding instead of a table.
 
@@ -109,8 +109,8 @@ async def diagnose(
 
     Args:
       evidence: names the network and perhaps an account, and takes what is found.
-      consent: to trade, with which wallet.
-      seconds: how long live messages are waited for.
+      consent: permission to trade, with a wallet; None does not trade.
+      seconds: how long to wait for live messages.
     """
     with trio.move_on_after(DOCTOR_SECONDS):
         async with Reader.opened(evidence) as reader:

@@ -136,7 +136,7 @@ ACCOUNT_CHECKS = (
     Check(
         name="order time",
         question="In which unit is the time of an order?",
-        assumed="told apart by its size",
+        assumed="any; it is inferred from its size",
         read=_order_field(lambda order: unit_of(order.get("timestamp"))),
         safe=any_of("seconds", "milliseconds"),
     ),

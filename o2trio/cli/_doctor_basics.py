@@ -1,6 +1,6 @@
 """The first questions of ``o2trio doctor``: name, connection, certificate, region, clock, latency.
 
-Each step is tried on its own, so that the first one that fails says where the way to the exchange ends.
+Each step is tried on its own, so that the first one that fails says where the path to the exchange ends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DAY = 86_400.0
 
 
 async def look_at_basics(evidence: Evidence, reader: Reader, clock: Callable[[], float] = time.time) -> bool:
-    """Find out whether and how the exchange is reached; return whether it answers.
+    """Find out whether and how the exchange can be reached; return whether it answers.
 
     Args:
       evidence: takes what is found.
@@ -105,7 +105,7 @@ async def _look_at_answers(evidence: Evidence, reader: Reader, clock: Callable[[
                 server = parsedate_to_datetime(date).timestamp()
             except ValueError:
                 continue
-            # The header has whole seconds: half of one is the best guess, and half the way has passed.
+            # The header has whole seconds: half of one is the best guess. Half of the round trip has passed.
             evidence.basics["clock"] = clock() - (clock() - before) / 2 - (server + 0.5)
     evidence.basics["latency"] = min(times)
     return True
@@ -208,8 +208,8 @@ BASIC_CHECKS = (
         question="Does the exchange prove that it is the exchange (TLS)?",
         assumed="yes, with a certificate that this computer trusts",
         read=_certificate,
-        advice="check the date of this computer, and that it has up-to-date root certificates; a proxy that "
-        "reads the traffic of a company is seen here too",
+        advice="check the date of this computer, and that it has up-to-date root certificates; a "
+        "company proxy that inspects traffic also shows up here",
     ),
     Check(
         name="health",
@@ -247,4 +247,4 @@ BASIC_CHECKS = (
         advice="the connection is slow; raise the timeouts in Options",
     ),
 )
-"""The first questions, in the order in which one step needs the other."""
+"""The first questions, in the order in which the steps depend on each other."""

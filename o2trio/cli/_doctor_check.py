@@ -16,7 +16,7 @@ __all__ += ["rows_of", "sides_of", "spelling", "unit_of"]
 
 
 class Verdict(StrEnum):
-    """What an answer means for who uses the library.
+    """What an answer means for a user of the library.
 
     SAFE: what is assumed holds, or the library copes. WRONG: it does not. UNDECIDED: nothing was seen.
     """
@@ -47,7 +47,7 @@ class Check:
       assumed: what the library assumes, or copes with.
       read: returns one of the readings, or None if the evidence has no answer.
       safe: the readings with which the library copes; empty if :attr:`read` says.
-      advice: what to try when the answer is none of those.
+      advice: what to try when the answer is not one of those.
     """
 
     name: str
@@ -172,7 +172,7 @@ def spelling(value: Json) -> str:
 
 
 def digits_of(value: Json) -> int:
-    """Return a whole number in either spelling; 0 if it is none."""
+    """Return a whole number in either spelling; 0 if it is not one."""
     text = str(value)
     return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
 

@@ -1,7 +1,7 @@
 """What the exchange really sent: REST answers and conversations over WebSockets, as found. No judgment.
 
 Everything is read with a plain HTTP client and our link, and decoded as bare JSON: the tolerant decoding of
-the library would hide what is to be seen.
+the library would hide what the exchange really sends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 8.0
 """How long one request may take."""
 
 _MESSAGES = 20_000
-"""So many messages of one conversation are kept."""
+"""How many messages of one conversation are kept."""
 
 _ANSWER_BYTES = 16 * 2**20
 
@@ -42,7 +42,7 @@ class Answer:
 
     Attributes:
       status: of HTTP.
-      body: decoded JSON, None if it is none.
+      body: decoded JSON; None if it is not JSON.
       text: the beginning of the body.
       headers: with lower-case names.
       seconds: from the request to the whole answer.
@@ -66,7 +66,7 @@ class Said:
 
     Attributes:
       step: during which step of the conversation it came.
-      value: decoded JSON, or the text if it is none.
+      value: decoded JSON, or the text if it is not JSON.
       is_binary: whether it came in a binary frame.
     """
 
@@ -221,7 +221,7 @@ async def converse(evidence: Evidence, name: str, steps: Sequence[Step], options
 
 
 def _value(message: str | bytes) -> Json:
-    """Return a message as JSON, or as text if it is none."""
+    """Return a message as JSON, or as text if it is not JSON."""
     found = _decoded(message.encode() if isinstance(message, str) else message)
     if found is None:
         return message if isinstance(message, str) else message.decode(errors="replace")

@@ -1,7 +1,7 @@
 """What ``o2trio doctor`` asks the exchange, read-only: REST requests and conversations, side by side.
 
-What the answers mean is in ``_doctor_checks``. Every request is one that the library itself may send, or one
-that must be refused; a dozen of each kind is far below the published limits.
+What the answers mean is in the tables of checks. Every request is one that the library itself may send, or
+one that must be refused; a dozen of each kind is far below the published limits.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 LISTEN_SECONDS = 20.0
-"""How long trades, changes of a book and changes of an account are waited for."""
+"""How long to wait for trades, changes of a book and changes of an account."""
 
 _WAIT_SECONDS = 1.5
-"""How long an answer to one request of a conversation is waited for."""
+"""How long to wait for an answer to one request of a conversation."""
 
 OPTIONS = Options(connect_timeout=8.0)
 

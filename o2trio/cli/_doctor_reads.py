@@ -274,7 +274,7 @@ READ_CHECKS = (
     Check(
         name="bar time",
         question="In which unit is the time of a bar?",
-        assumed="told apart by its size",
+        assumed="any; it is inferred from its size",
         read=_bars_time,
         safe=any_of("milliseconds", "seconds"),
     ),

@@ -1,4 +1,4 @@
-"""Checks of what requests on a WebSocket are answered with: acknowledgements, errors, heartbeats."""
+"""Checks of what requests on a WebSocket are answered with: acknowledgments, errors, heartbeats."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Object: TypeAlias = Mapping[str, Json]
 _LONGEST = 60
 _DEEPEST = 8
 _ROWS = 20
-"""Rows of a list whose shapes are told apart."""
+"""Rows of a list whose shapes are distinguished."""
 
 _PATTERNS = (
     (re.compile(r"0x[0-9a-f]{64}"), "id"),

@@ -2,7 +2,7 @@
 
 On test networks only. The order is the smallest that is allowed, far from the market and post-only, so it
 trades with nobody; at the end it is canceled and settled. The library itself prepares the account and places
-the order. Submissions whose answers are to be seen as they are go through the plain HTTP client.
+the order. Submissions whose raw answers matter go through the plain HTTP client.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TRADE_SECONDS = 20.0
 """How long everything about trading may take."""
 
 _SETTLE_SECONDS = 1.0
-"""How long the messages that follow a submission are waited for."""
+"""How long to wait for the messages that follow a submission."""
 
 _SIGN_SECONDS = 5.0
 _LANE = 4
@@ -66,7 +66,7 @@ class Consent:
         """Refuse every network on which coins may be worth something.
 
         Raises:
-          InvalidRequest: `config` is not a test network, nor on this machine.
+          InvalidRequest: `config` is neither a test network nor on this machine.
         """
         host = urlsplit(config.rest_url).hostname or ""
         if host not in _TEST_HOSTS and not _is_local(host) and config.dialer is None:
@@ -86,7 +86,7 @@ def consent_of(arguments: argparse.Namespace) -> Consent:
     """Return the consent that the command line gives, with the key from a file or the environment.
 
     Raises:
-      InvalidRequest: the test coins were not given free, or there is no key.
+      InvalidRequest: there is no consent to spend test coins, or no key.
       OSError: the file cannot be read.
     """
     if not arguments.yes_spend_test_coins:

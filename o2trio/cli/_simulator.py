@@ -18,15 +18,15 @@ async def run_simulator(
     """Run the exchange until cancelled; once it accepts connections, write ``listening on URL``, then more.
 
     Raises:
-      InvalidRequest: `flavors` names a disagreement, or a reading of one, that there is not.
+      InvalidRequest: `flavors` names an unknown choice, or an unknown reading of one.
       OSError: the address is taken or not ours.
       ModuleNotFoundError: the simulator's extra is not installed.
     """
-    from ..simulator import Flavour, open_simulator
+    from ..simulator import Flavor, open_simulator
 
-    chosen = Flavour.parse(flavors)
+    chosen = Flavor.parse(flavors)
     async with open_simulator(
-        seed=seed, rate=rate, listen=(host, port), start_time=time.time(), flavour=chosen
+        seed=seed, rate=rate, listen=(host, port), start_time=time.time(), flavor=chosen
     ) as simulator:
         # It may run for weeks, and nobody here asks for the whole past.
         simulator.audit.limit = 0

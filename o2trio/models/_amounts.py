@@ -1,8 +1,8 @@
 """Prices, quantities and amounts: the two units that they come in, and how one becomes the other.
 
 The exchange counts in *chain units*, whole numbers of the smallest unit; people write *whole units*, such as
-``"0.025"``. Both are numbers, and one taken for the other is wrong by a factor of a million. So a bare
-integer is never an amount that a caller may pass: whole units are text or ``Decimal``, chain units are
+``"0.025"``. Both are numbers, and one taken for the other is wrong by a factor of a million or more. So a
+bare integer is never an amount that a caller may pass: whole units are text or ``Decimal``, chain units are
 :class:`Raw`. For type checkers everything that the exchange sends is :data:`ChainUnits`, which is not an
 :data:`Amount` either, so that the mistake shows before the program runs.
 """
@@ -72,7 +72,7 @@ Amount: TypeAlias = str | Decimal | Raw
 
 
 class Rounding(Enum):
-    """What to do with a decimal number that is no whole number of steps."""
+    """What to do with a decimal number that is not a whole number of steps."""
 
     EXACT = "exact"
     """Raise :exc:`InvalidRequest`."""

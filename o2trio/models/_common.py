@@ -35,7 +35,7 @@ def _per_second(value: int) -> int:
 
 
 def time_from(value: int | None) -> datetime | None:
-    """Return the aware UTC time of `value`, whose unit shows in its size.
+    """Return the aware UTC time of `value`, whose unit is inferred from its size.
 
     Below 10**11 it counts seconds since 1970, below 10**14 milliseconds, below 10**17 microseconds, else
     nanoseconds. A value beyond the year 9999 is not a time: None.
@@ -49,7 +49,7 @@ def time_from(value: int | None) -> datetime | None:
 
 
 def milliseconds_from(value: int) -> int:
-    """Return a time in milliseconds since 1970; the unit of `value` shows in its size (:func:`time_from`)."""
+    """Return a time in milliseconds since 1970; see :func:`time_from` for the unit of `value`."""
     return value * 1_000 // _per_second(value)
 
 
@@ -125,10 +125,10 @@ class Update:
 
     @property
     def onchain_time(self) -> datetime | None:
-        """`onchain_timestamp` as an aware UTC time; a unit other than seconds shows in its size."""
+        """`onchain_timestamp` as an aware UTC time; a unit other than seconds is inferred from its size."""
         return time_from(self.onchain_timestamp)
 
     @property
     def seen_time(self) -> datetime | None:
-        """`seen_timestamp` as an aware UTC time, cut to microseconds; another unit shows in its size."""
+        """`seen_timestamp` as an aware UTC time, cut to microseconds; its unit is inferred from its size."""
         return time_from(self.seen_timestamp)

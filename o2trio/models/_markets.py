@@ -70,7 +70,7 @@ class Market:
       price_window: permitted distance from the last price in percent, which may have a fraction; 0 is off.
       base, quote: the two assets.
       whitelist_id, blacklist_id: contracts, where the market has them.
-      turbo: whether this is the market of the margin venue; both venues share the `market_id`.
+      turbo: whether this is the market of the Turbo venue; both venues share the `market_id`.
       canonical_contract_id: as sent, or None.
       connected, paused: as sent, or None where the exchange does not say.
       unread: fields that could not be read: wire name to raw value; the model has their default.

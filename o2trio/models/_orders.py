@@ -1,4 +1,4 @@
-"""Orders as the exchange reports them, in both flavours of its answers."""
+"""Orders as the exchange reports them, in both flavors of its answers."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Order:
     def time(self) -> datetime | None:
         """`timestamp` as an aware UTC time.
 
-        The unit shows in the size: below 10**11 seconds, below 10**14 milliseconds, below 10**17
+        The unit is inferred from the size: below 10**11 seconds, below 10**14 milliseconds, below 10**17
         microseconds, else nanoseconds.
         """
         return time_from(self.timestamp)
@@ -172,8 +172,8 @@ class TriggerOrder:
       order_id: 32-byte id.
       side: of the order that is placed when the trigger is reached.
       trigger_price: chain units.
-      quantity: chain units of the base asset; None where that of the order `parent` counts.
-      parent: the order whose quantity counts; None where `quantity` says it.
+      quantity: chain units of the base asset; None if it is that of the order `parent`.
+      parent: the order whose quantity applies; None if `quantity` is given.
       order_type: what is placed: ``Market``, ``BoundedMarket`` with its bounds, ``Limit`` with its price.
       close: no longer waiting.
       cancel: closed by cancellation.
@@ -207,7 +207,7 @@ class TriggerOrder:
 
     @property
     def time(self) -> datetime | None:
-        """`timestamp` as an aware UTC time; its unit shows in its size."""
+        """`timestamp` as an aware UTC time; its unit is inferred from its size."""
         return time_from(self.timestamp)
 
 

@@ -86,12 +86,12 @@ class Trade:
 
     @property
     def milliseconds(self) -> int | None:
-        """`timestamp` in milliseconds since 1970, whatever its unit is, which shows in its size."""
+        """`timestamp` in milliseconds since 1970, whatever its unit, which is inferred from its size."""
         return None if self.timestamp is None else milliseconds_from(self.timestamp)
 
     @property
     def time(self) -> datetime | None:
-        """`timestamp` as an aware UTC time; its unit shows in its size."""
+        """`timestamp` as an aware UTC time; its unit is inferred from its size."""
         return time_from(self.timestamp)
 
 

@@ -1,6 +1,6 @@
 """The REST client: trades, accounts and orders here, every other read inherited, and so are the writes.
 
-How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavours
+How a request is sent, limited and repeated is in ``_http``, what may be asked in ``_arguments``, the flavors
 of answers in ``_shapes``.
 """
 
@@ -116,7 +116,7 @@ class RestClient(MarketReads, Writes):
           after: where to begin; this very trade does not come.
           account: only this account's trades, with its role in each.
           count: trades of one page, 2 to 50.
-          known: ids of trades that do not come.
+          known: ids of trades to leave out.
           turbo: those of the Turbo venue instead of the spot venue.
 
         Raises:
@@ -257,7 +257,7 @@ class RestClient(MarketReads, Writes):
           market, account, direction, only_open, turbo: as for :meth:`orders`.
           after: where to begin; this very order does not come.
           count: orders of one page, 2 to 200.
-          known: ids of orders that do not come.
+          known: ids of orders to leave out.
 
         Raises:
           InvalidRequest: at once, if an argument is wrong.

@@ -55,7 +55,7 @@ class Envelope:
 
 
 def envelope_of(content: object) -> Envelope:
-    """Read each part of an envelope independently: a strange one does not hide the others."""
+    """Read each part of an envelope independently: an odd one does not hide the others."""
     outer = layers(content)
     every = list(islice((layer for found in outer for layer in _explanations(found)), _MOST_LAYERS))
     codes = [code for layer in every if (code := _code(layer.get("code"))) is not None]

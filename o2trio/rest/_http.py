@@ -123,7 +123,7 @@ class HttpClient:
         turbo: bool | None = None,
         marked: bool = True,
     ) -> Rows[T]:
-        """Read `path` and return the rows of the answer; one that cannot be read costs no other.
+        """Read `path` and return the rows of the answer; an unreadable one does not affect the others.
 
         Each that cannot be read is also reported to `on_unreadable`.
 

@@ -31,7 +31,7 @@ class Pages(Generic[T]):
     nothing new. Each page is a checkpoint; items of a page that is there come without one. A cancelled or
     failed read loses nothing: asking again goes on where it stopped. For one task at a time.
 
-    A row that cannot be read costs no other: it is in :attr:`not_understood` from when its page is read.
+    A row that cannot be read does not affect the others; :attr:`not_understood` has it once its page is read.
 
     Raises:
       IncompletePages: the end was not reached; all items read so far have come before.

@@ -1,4 +1,4 @@
-"""The flavours of an answer brought into the one form that a model has.
+"""The flavors of an answer brought into the one form that a model has.
 
 Pure functions over decoded JSON. What is strange is left as it is, for the model to refuse.
 """

@@ -3,7 +3,7 @@
 from ._accounts import Account, Revert
 from ._audit import AUDIT_RECORDS, MAX_STALE_SECONDS, Audit, AuditOverflow, Recorded
 from ._block import Block
-from ._encode import Flavour
+from ._encode import Flavor
 from ._exchange import Exchange
 from ._faults import RestFaults, RestRequest
 from ._feeds import Subscription
@@ -27,7 +27,7 @@ __all__ = [
     "BookOrder",
     "Connection",
     "Exchange",
-    "Flavour",
+    "Flavor",
     "FrameFaults",
     "Handshake",
     "LevelChange",

@@ -1,7 +1,7 @@
-"""How the exchange writes things down: records to JSON-ready dictionaries, in every flavour. No state.
+"""How the exchange writes things down: records to JSON-ready dictionaries, in every flavor. No state.
 
 Shapes follow sections 2 and 3 of the protocol notes. Where clients and servers disagree about a shape,
-:class:`Flavour` chooses; its defaults are what the server's own types say.
+:class:`Flavor` chooses; its defaults are what the server's own types say.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from ._json import Json, dump
 from ._matching import BookOrder
 from ._reshape import reshape_error, reshape_frame
 
-__all__ = ["DEFAULT_FLAVOUR", "Flavour", "Json", "dump"]
+__all__ = ["DEFAULT_FLAVOR", "Flavor", "Json", "dump"]
 
 
 @attrs.frozen(slots=True, kw_only=True)
-class Flavour(Choices):
+class Flavor(Choices):
     __doc__ = Choices.__doc__
 
     # -- small parts -------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Flavour(Choices):
             "partially_filled": order.is_partially_filled,
             "cancel": order.cancel,
         }
-        if self.order_flavour == 1:
+        if self.order_flavor == 1:
             return fields | {
                 "desired_quantity": _desired(order),
                 "base_decimals": market.base.decimals,
@@ -276,7 +276,7 @@ class Flavour(Choices):
         }
 
 
-DEFAULT_FLAVOUR = Flavour()
+DEFAULT_FLAVOR = Flavor()
 
 
 def _stamp(spelling: str, time: int, unit: int) -> Json:

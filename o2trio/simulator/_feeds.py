@@ -13,7 +13,7 @@ from typing import TypeAlias
 import attrs
 
 from ..models import Id, normalize_id
-from ._encode import DEFAULT_FLAVOUR, Flavour
+from ._encode import DEFAULT_FLAVOR, Flavor
 from ._exchange import Block, Exchange
 from ._flavors import FINE_LEVELS
 from ._json import dump
@@ -70,17 +70,17 @@ class Feed:
             return [*self._confirmation(request), *answers]
         except Refused as refusal:
             named = market if isinstance(market, str) else ""
-            return [dump(self._feeds.flavour.error(refusal.code, refusal.message, action, named))]
+            return [dump(self._feeds.flavor.error(refusal.code, refusal.message, action, named))]
 
     def _pong(self) -> list[str]:
-        flavour = self._feeds.flavour
+        flavor = self._feeds.flavor
         answers: dict[str, list[str]] = {
             "text": ["PONG"],
             "protocol": [],
-            "error": [dump(flavour.error(1002, "malformed request"))],
+            "error": [dump(flavor.error(1002, "malformed request"))],
             "json": ['{"action":"PONG"}'],
         }
-        return answers[flavour.heartbeat]
+        return answers[flavor.heartbeat]
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class Feed:
         """Register a subscription; return whether it is served from now on."""
         self._feeds.check_rejection()
         slot = (wanted.kind, wanted.market_id)
-        choice = self._feeds.flavour.second_subscribe
+        choice = self._feeds.flavor.second_subscribe
         if slot in self.slots and choice != "replaced":
             if choice == "refused":
                 raise Refused(6000, "Already subscribed to topic")
@@ -100,9 +100,9 @@ class Feed:
         wanted = Subscription(kind="depth", market_id=self._market(request), precision=self._level(request))
         if not self._subscribe(wanted):
             return []
-        flavour = self._feeds.flavour
-        stale = [stale_update(flavour, wanted)] if flavour.stale_update else []
-        silent = is_silent(flavour, wanted.depth[1]) and wanted.precision != 0
+        flavor = self._feeds.flavor
+        stale = [stale_update(flavor, wanted)] if flavor.stale_update else []
+        silent = is_silent(flavor, wanted.depth[1]) and wanted.precision != 0
         return stale + ([] if silent else [self._feeds.snapshot(wanted)])
 
     def _subscribe_view(self, request: Request, now: float) -> list[str]:
@@ -150,7 +150,7 @@ class Feed:
     def _unsubscribe_accounts(self, request: Request, now: float) -> list[str]:
         slot = (text_of(request, "action").removeprefix("unsubscribe_"), None)
         live, named = self.slots.get(slot), frozenset(identities_of(request))
-        choice = self._feeds.flavour.unsubscribe_subset
+        choice = self._feeds.flavor.unsubscribe_subset
         if live is not None and (live.identities == named or (choice == "ends" and live.identities & named)):
             del self.slots[slot]
         elif live is not None and choice == "narrows" and live.identities - named:
@@ -170,10 +170,10 @@ class Feed:
             "action": [dump({"action": action, **named, "status": "ok"})],
             "text": ["OK"],
         }
-        return confirmations[self._feeds.flavour.acknowledge]
+        return confirmations[self._feeds.flavor.acknowledge]
 
     def _acknowledge(self, request: Request) -> list[str]:
-        if not self._feeds.flavour.acknowledge_unsubscribe:
+        if not self._feeds.flavor.acknowledge_unsubscribe:
             return []
         try:
             return [dump(request)]
@@ -182,7 +182,7 @@ class Feed:
 
     def _level(self, request: Request) -> int:
         level = precision_of(request)
-        if level > FINE_LEVELS and self._feeds.flavour.high_precision == "refused":
+        if level > FINE_LEVELS and self._feeds.flavor.high_precision == "refused":
             raise Refused(6002, "Invalid precision")
         return level
 
@@ -217,9 +217,9 @@ _ACTIONS: dict[str, _Handler] = {
 class Feeds:
     """All sockets, and the frames that a block means for each."""
 
-    def __init__(self, exchange: Exchange, flavour: Flavour = DEFAULT_FLAVOUR) -> None:
+    def __init__(self, exchange: Exchange, flavor: Flavor = DEFAULT_FLAVOR) -> None:
         self._exchange = exchange
-        self.flavour = flavour
+        self.flavor = flavor
         self.feeds: dict[Feed, None] = {}
         self.on_view_added: Callable[[], None] = lambda: None
         self.market_ids = frozenset(market.market_id for market in exchange.markets.markets)
@@ -249,16 +249,16 @@ class Feeds:
     def snapshot(self, wanted: Subscription) -> str:
         """Return the first frame of a depth subscription."""
         where = wanted.depth
-        return self.flavour.frame(self.flavour.snapshot(*where, self._exchange.book(*where)))
+        return self.flavor.frame(self.flavor.snapshot(*where, self._exchange.book(*where)))
 
     def view(self, wanted: Subscription) -> str:
         """Return the present frame of a depth view."""
         where = wanted.depth
-        return self.flavour.frame(self.flavour.view(*where, self._exchange.book(*where)))
+        return self.flavor.frame(self.flavor.view(*where, self._exchange.book(*where)))
 
     def first(self, wanted: Subscription) -> list[str]:
         """Return the first frames of a quiet subscription."""
-        return first_frames(self._exchange, self.flavour, wanted)
+        return first_frames(self._exchange, self.flavor, wanted)
 
     # -- depth views -------------------------------------------------------------------------------
 
@@ -284,10 +284,10 @@ class Feeds:
 
     def publish(self, block: Block) -> Iterator[tuple[Feed, list[str]]]:
         """Yield the frames that `block` means for each socket that gets any."""
-        encode = BlockFrames(self._exchange, self.flavour, block)
+        encode = BlockFrames(self._exchange, self.flavor, block)
         for feed in self.feeds:
             wanted = feed.subscriptions
-            ordered = reversed(wanted) if self.flavour.sequence == "reversed" else wanted
+            ordered = reversed(wanted) if self.flavor.sequence == "reversed" else wanted
             frames = [frame for each in ordered for frame in encode.frames(each)]
             if frames:
                 yield feed, frames

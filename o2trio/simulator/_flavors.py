@@ -28,7 +28,7 @@ _SHARE = 0.15
 _HARMFUL: Mapping[str, frozenset[Choice]] = {
     # A client that adds differences cannot keep a book from absolute sizes, and no frame says which they are.
     "depth_changes": frozenset({"absolute"}),
-    # A quiet connection looks dead then: it is dialled again every Options.silence_timeout.
+    # A quiet connection looks dead then: it is dialed again every Options.silence_timeout.
     "heartbeat": frozenset({"protocol"}),
     # The streams asked for are not served at all.
     "high_precision": frozenset({"refused", "silent"}),
@@ -51,7 +51,7 @@ class Choices:
       amounts: prices, quantities and balances as decimal text or as JSON numbers.
       ids: ``prefixed`` is ``0x`` and lower case, ``bare`` has no ``0x``, ``upper`` is bare upper case.
       side_case: how ``buy`` and ``sell`` are written.
-      order_flavour: 1 names `account`, `desired_quantity`, `fill`, `order_tx_history`; 2 names `owner`,
+      order_flavor: 1 names `account`, `desired_quantity`, `fill`, `order_tx_history`; 2 names `owner`,
         `market_id`, `fills`, `history`.
       order_type: whether orders name their type.
       trigger_orders: whether an orders frame also holds a trigger order of the account.
@@ -67,8 +67,8 @@ class Choices:
       book_fee: whether the parts of a balance that lie in books name a `fee`.
       order_books: parts of a balance: a map, absent, or an empty list.
       frames: messages in text frames or in binary ones.
-      extra_fields: whether objects have fields that nobody knows.
-      data_mark: what data carries besides: nothing, ``code: 0``, ``code: 200``, ``error: false`` or
+      extra_fields: whether objects have unknown fields.
+      data_mark: what else data carries: nothing, ``code: 0``, ``code: 200``, ``error: false`` or
         ``turbo: false``.
       acknowledge: how a subscription is confirmed: not, with ``code: 0``, with its action and a status, or
         with the text ``OK``.
@@ -81,7 +81,7 @@ class Choices:
         it for those.
       high_precision: whether the levels 10 to 18 are served, refused, or accepted and silent.
       heartbeat: the answer to a text ``PING``: ``PONG``, none, an error frame, or JSON.
-      sequence: in which order a socket's streams tell of one block: as subscribed, or the other way round.
+      sequence: in which order a socket's streams report one block: as subscribed, or reversed.
       error_action: key `action` of error frames: none, ``error``, or the one of the request together
         with its market.
       error_mark: what makes a message an error: an integer code, its text, or, on WebSockets, the key
@@ -109,7 +109,7 @@ class Choices:
       revert_text: ``logs`` names what was logged, ``escaped`` with escaped quotes; ``receipts`` only has
         raw receipts in the text; ``structured`` and ``typed`` have them in a list, tagged outside or inside.
       refusal_status: of a coded error about session actions: its own, or always 200.
-      whitelist: whether the endpoint fails, as everywhere since it retired, or still succeeds.
+      whitelist: whether the endpoint fails, since it was retired, or still succeeds.
       parallel_signature_key: under which key session actions with a parallel nonce must hold their signature.
     """
 
@@ -122,7 +122,7 @@ class Choices:
     amounts: Literal["text", "number"] = "text"
     ids: Literal["prefixed", "bare", "upper"] = "prefixed"
     side_case: Literal["lower", "capital"] = "lower"
-    order_flavour: Literal[2, 1] = 2
+    order_flavor: Literal[2, 1] = 2
     order_type: Literal["named", "null"] = "named"
     trigger_orders: bool = False
     order_timestamp: Literal["seconds", "milliseconds"] = "seconds"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from ..models import Id, Identity, IdentityKind, Market, normalize_id
-from ._encode import Flavour, Json, dump
+from ._encode import Flavor, Json, dump
 from ._worlds import World
 
 __all__ = ["Call", "Fault", "Response", "error"]
@@ -63,7 +63,7 @@ class Call:
     """
 
     world: World
-    flavour: Flavour
+    flavor: Flavor
     query: Mapping[str, str]
 
     def text(self, name: str) -> str:

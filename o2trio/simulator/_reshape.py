@@ -86,7 +86,7 @@ def _capital(value: Json) -> Json:
 
 
 def _unknown_fields(value: Json) -> Json:
-    """Add what nobody knows to the message and to each object in a list; maps by id are left as they are."""
+    """Add unknown fields to the message and to each object in a list; maps by id are left as they are."""
     if isinstance(value, Mapping):
         inner = {key: _unknown_rows(item) for key, item in value.items()}
         return {**inner, "x_unknown": {"since": [None, 1]}}

@@ -21,7 +21,7 @@ from . import _rest_markets as markets
 from . import _rest_writes as writes
 from ._accounts import Revert
 from ._body import Body
-from ._encode import Flavour, Json, dump
+from ._encode import Flavor, Json, dump
 from ._exchange import Exchange
 from ._faucet import Faucet
 from ._nonces import NonceRefused
@@ -39,15 +39,15 @@ class Rest:
 
     Args:
       exchange: whose.
-      flavour: how answers are spelled.
+      flavor: how answers are spelled.
       publish: called when a request may have changed something; by default it only closes the block.
     """
 
     def __init__(
-        self, exchange: Exchange, flavour: Flavour, publish: Callable[[], object] | None = None
+        self, exchange: Exchange, flavor: Flavor, publish: Callable[[], object] | None = None
     ) -> None:
         self._exchange = exchange
-        self._flavour = flavour
+        self._flavor = flavor
         self._faucet = Faucet(exchange)
         self._publish = publish or exchange.seal
 
@@ -82,19 +82,19 @@ class Rest:
     def _respelled(self, response: Response) -> Response:
         """Return an error in the words of the flavor."""
         envelope = msgspec.json.decode(response.body)
-        spelled = reshape_error(self._flavour, envelope, is_frame=False)
+        spelled = reshape_error(self._flavor, envelope, is_frame=False)
         return response if spelled == envelope else attrs.evolve(response, body=dump(spelled).encode())
 
     def _call(self, query: Mapping[str, str], lag: int) -> Call:
         exchange = self._exchange
         world = Past(exchange, exchange.now - lag) if lag else Present(exchange)
-        return Call(world=world, flavour=self._flavour, query=query)
+        return Call(world=world, flavor=self._flavor, query=query)
 
     def _write(self, handler: _Writer, body: bytes, owner: str) -> Json | Response:
         request = Write(
             exchange=self._exchange,
             faucet=self._faucet,
-            flavour=self._flavour,
+            flavor=self._flavor,
             body=Body.parse(body),
             owner=owner,
         )
@@ -110,7 +110,7 @@ class Rest:
         except Fault as fault:
             return error(fault.status, fault.code, fault.message, reason=fault.reason)
         except Revert as revert:
-            return revert_response(revert, self._flavour)
+            return revert_response(revert, self._flavor)
         except NonceRefused as refusal:
             reason = f"Parallel nonce is not usable: {refusal.reason}"
             return error(400, 1001, "Invalid nonce", reason=reason)
@@ -120,7 +120,7 @@ class Rest:
             return error(500, 1000, str(missing))
         if isinstance(answer, Response):
             return answer
-        return Response(status=200, body=dump(reshape_answer(self._flavour, path, answer)).encode())
+        return Response(status=200, body=dump(reshape_answer(self._flavor, path, answer)).encode())
 
 
 _Reader: TypeAlias = Callable[[Call], Json]

@@ -33,9 +33,9 @@ def account(call: Call) -> Json:
         raise Fault(400, 1001, "give exactly one of owner, owner_contract, trade_account_id")
     wanted = call.id(given[0])
     if given == ["trade_account_id"]:
-        return call.flavour.account(call.world.account(wanted))
+        return call.flavor.account(call.world.account(wanted))
     kind = IdentityKind.ADDRESS if given == ["owner"] else IdentityKind.CONTRACT_ID
-    return call.flavour.account(call.world.account_of(Identity(kind, wanted)))
+    return call.flavor.account(call.world.account_of(Identity(kind, wanted)))
 
 
 def window(call: Call) -> Json:
@@ -61,8 +61,8 @@ def balance(call: Call) -> Json:
     asset, identity = call.id("asset_id"), call.identity()
     found = call.world.account(identity.id)
     if found is None:
-        return call.flavour.balance(balance_of(identity, asset, NOTHING))
-    return call.flavour.balance(call.world.balance(found, asset))
+        return call.flavor.balance(balance_of(identity, asset, NOTHING))
+    return call.flavor.balance(call.world.balance(found, asset))
 
 
 def orders(call: Call) -> Json:
@@ -72,22 +72,22 @@ def orders(call: Call) -> Json:
     found = page(
         [order for order in call.world.orders_of(identity.id, market.market_id) if order.close in wanted],
         call.count(MAX_ORDERS, 7002),
-        key=lambda order: (call.flavour.order_time(order), order.order_id),
+        key=lambda order: (call.flavor.order_time(order), order.order_id),
         newest_first=call.newest_first(),
         cursor=_order_cursor(call),
-        inclusive=call.flavour.cursor_inclusive,
+        inclusive=call.flavor.cursor_inclusive,
     )
     return {
-        "identity": call.flavour.identity(identity),
-        "market_id": call.flavour.id(market.market_id),
-        "orders": [call.flavour.order(order, market) for order in found],
+        "identity": call.flavor.identity(identity),
+        "market_id": call.flavor.id(market.market_id),
+        "orders": [call.flavor.order(order, market) for order in found],
     }
 
 
 def _wanted(call: Call) -> frozenset[bool]:
     """Return for which values of `close` orders are listed."""
     is_open = call.query.get("is_open")
-    if is_open == "false" and call.flavour.is_open_false == "closed":
+    if is_open == "false" and call.flavor.is_open_false == "closed":
         return frozenset({True})
     return frozenset({False} if is_open == "true" else {True, False})
 
@@ -109,17 +109,17 @@ def order(call: Call) -> Json:
     found = call.world.order(order_id)
     if found is None or found.market_id != market.market_id:
         raise Fault(404, 3000, "Order not found")
-    return {"order": call.flavour.order(found, market)}
+    return {"order": call.flavor.order(found, market)}
 
 
 def active_orders(call: Call) -> Json:
     """Answer ``/v1/orders/active``."""
     market, identity = call.market(), call.identity()
     return {
-        "identity": call.flavour.identity(identity),
-        "market_id": call.flavour.id(market.market_id),
+        "identity": call.flavor.identity(identity),
+        "market_id": call.flavor.id(market.market_id),
         "entries": [
-            {"kind": "order", "order_id": call.flavour.id(order.order_id)}
+            {"kind": "order", "order_id": call.flavor.id(order.order_id)}
             for order in call.world.orders_of(identity.id, market.market_id)
             if not order.close
         ],
@@ -139,9 +139,9 @@ def trades_by_account(call: Call) -> Json:
     found = trades_page(call, [trade for trade in history if identity in {trade.maker, trade.taker}])
     return {
         "action": "trades_by_account",
-        "market_id": call.flavour.id(market.market_id),
+        "market_id": call.flavor.id(market.market_id),
         "trades": [
-            {**call.flavour.trade(trade), "trader_side": _role(trade, identity).value} for trade in found
+            {**call.flavor.trade(trade), "trader_side": _role(trade, identity).value} for trade in found
         ],
     }
 

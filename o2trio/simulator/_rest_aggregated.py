@@ -126,7 +126,7 @@ def trades(call: Call) -> Json:
     market = _market(call, "market_pair")
     return [
         {
-            "trade_id": call.flavour.trade_number(trade),
+            "trade_id": call.flavor.trade_number(trade),
             **_spelled(
                 call,
                 {
@@ -174,7 +174,7 @@ def _renamed(numbers: _Numbers, wanted: Mapping[str, str]) -> _Numbers:
 
 
 def _number(call: Call, number: Decimal | None) -> Json:
-    return None if number is None else call.flavour.human(number)
+    return None if number is None else call.flavor.human(number)
 
 
 def _spelled(call: Call, numbers: Mapping[str, Decimal | None]) -> dict[str, Json]:
@@ -182,7 +182,7 @@ def _spelled(call: Call, numbers: Mapping[str, Decimal | None]) -> dict[str, Jso
 
 
 def _map_or_list(call: Call, entries: Mapping[str, Json], key: str) -> Json:
-    if call.flavour.catalogue == "map":
+    if call.flavor.catalogue == "map":
         return entries
     return [{key: name, **entry} for name, entry in entries.items() if isinstance(entry, Mapping)]
 

@@ -28,14 +28,14 @@ def health(call: Call) -> Json:
 
 def markets(call: Call) -> Json:
     """Answer ``/v1/markets``."""
-    return call.flavour.markets(call.world.markets)
+    return call.flavor.markets(call.world.markets)
 
 
 def fees(call: Call) -> Json:
     """Answer ``/v1/markets/fees``; its shape is not documented."""
     return [
         {
-            "market_id": call.flavour.id(market.market_id),
+            "market_id": call.flavor.id(market.market_id),
             "maker_fee": str(market.maker_fee),
             "taker_fee": str(market.taker_fee),
         }
@@ -52,14 +52,14 @@ def day(call: Call, market: Market) -> Sequence[Trade]:
 def summary(call: Call) -> Json:
     """Answer ``/v1/markets/summary``."""
     entries = [_summarise(call, market) for market in call.markets()]
-    return entries[0] if call.flavour.single == "object" and "market_id" in call.query else entries
+    return entries[0] if call.flavor.single == "object" and "market_id" in call.query else entries
 
 
 def _summarise(call: Call, market: Market) -> Json:
     trades = day(call, market)
     prices = [trade.price for trade in trades]
     return {
-        "market_id": call.flavour.id(market.market_id),
+        "market_id": call.flavor.id(market.market_id),
         "last_price": str(prices[-1]) if prices else None,
         "high_price": str(max(prices)) if prices else None,
         "low_price": str(min(prices)) if prices else None,
@@ -95,32 +95,32 @@ def ticker(call: Call) -> Json:
         "previous_close": None,
         "quote_volume": sum(trade.total or 0 for trade in trades),
     }
-    alias = _TICKER_ALIASES if call.flavour.ticker_names == "long" else {}
+    alias = _TICKER_ALIASES if call.flavor.ticker_names == "long" else {}
     fields: dict[str, Json] = {
         alias.get(name, name): None if value is None else str(value) for name, value in numbers.items()
     }
     fields["percentage"] = None if change is None or not first else percent(change, first)
     fields["timestamp"] = call.world.now // 1_000_000
-    entry: Json = {"market_id": call.flavour.id(market.market_id), **fields}
-    return entry if call.flavour.single == "object" else [entry]
+    entry: Json = {"market_id": call.flavor.id(market.market_id), **fields}
+    return entry if call.flavor.single == "object" else [entry]
 
 
 def depth(call: Call) -> Json:
     """Answer ``/v1/depth``."""
     market = call.market()
     precision = _PRECISIONS.get(call.text("precision"))
-    if call.text("precision") == "0" and call.flavour.rest_exact:
+    if call.text("precision") == "0" and call.flavor.rest_exact:
         precision = 0
-    if precision is None or (precision > FINE_LEVELS and call.flavour.high_precision == "refused"):
+    if precision is None or (precision > FINE_LEVELS and call.flavor.high_precision == "refused"):
         raise Fault(400, 1001, "Invalid precision")
     limit = call.number("limit") if "limit" in call.query else None
     book = call.world.book(market.market_id, precision)
-    if call.flavour.heeds_limit:
+    if call.flavor.heeds_limit:
         book = attrs.evolve(book, bids=book.bids[:limit], asks=book.asks[:limit])
     return {
         "action": "depth",
-        "orders": call.flavour.rest_sides(book),
-        "market_id": call.flavour.id(market.market_id),
+        "orders": call.flavor.rest_sides(book),
+        "market_id": call.flavor.id(market.market_id),
     }
 
 
@@ -128,7 +128,7 @@ def trades(call: Call) -> Json:
     """Answer ``/v1/trades``."""
     market = call.market()
     found = trades_page(call, call.world.history(market.market_id).trades)
-    return _enveloped(call, market, [call.flavour.trade(trade) for trade in found])
+    return _enveloped(call, market, [call.flavor.trade(trade) for trade in found])
 
 
 def trades_page(call: Call, items: Sequence[Trade]) -> Sequence[Trade]:
@@ -136,17 +136,17 @@ def trades_page(call: Call, items: Sequence[Trade]) -> Sequence[Trade]:
     return page(
         items,
         call.count(MAX_TRADES, 5001),
-        key=lambda trade: (trade_time(trade), str(call.flavour.trade_id_value(trade))),
+        key=lambda trade: (trade_time(trade), str(call.flavor.trade_id_value(trade))),
         newest_first=call.newest_first(),
         cursor=call.cursor("start_trade_id"),
-        inclusive=call.flavour.cursor_inclusive,
+        inclusive=call.flavor.cursor_inclusive,
     )
 
 
 def _enveloped(call: Call, market: Market, items: Sequence[Json]) -> Json:
-    if not call.flavour.trades_envelope:
+    if not call.flavor.trades_envelope:
         return items
-    return {"action": "trades", "market_id": call.flavour.id(market.market_id), "trades": items}
+    return {"action": "trades", "market_id": call.flavor.id(market.market_id), "trades": items}
 
 
 def bars(call: Call) -> Json:
@@ -165,14 +165,14 @@ def bars(call: Call) -> Json:
     found = call.world.history(market.market_id).bars(resolution, start, end)
     return {
         "action": "bars",
-        "market_id": call.flavour.id(market.market_id),
+        "market_id": call.flavor.id(market.market_id),
         "bars": [_bar(call, bar) for bar in found],
     }
 
 
 def _bar(call: Call, bar: Bar) -> Json:
     prices = {name: str(getattr(bar, name)) for name in ("open", "high", "low", "close")}
-    if call.flavour.bars == "sum":
+    if call.flavor.bars == "sum":
         return {**prices, "time": bar.timestamp, "volume": str(bar.buy_volume + bar.sell_volume)}
     volumes = {"buy_volume": str(bar.buy_volume), "sell_volume": str(bar.sell_volume)}
     return {**prices, **volumes, "timestamp": bar.timestamp}

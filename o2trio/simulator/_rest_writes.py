@@ -33,7 +33,7 @@ from ..trading._bytes import (
 from ..trading._typed import withdraw_typed
 from ._accounts import Account, Revert
 from ._body import Body
-from ._encode import Flavour, Json
+from ._encode import Flavor, Json
 from ._exchange import Exchange
 from ._faucet import Faucet, refused
 from ._matching import BookOrder
@@ -56,7 +56,7 @@ class Write:
 
     exchange: Exchange
     faucet: Faucet
-    flavour: Flavour
+    flavor: Flavor
     body: Body
     owner: str
 
@@ -112,17 +112,17 @@ def create_account(write: Write) -> Json:
     """Answer ``POST /v1/accounts``; an owner has one account, however often he asks."""
     account = write.exchange.open_account(write.body.identity("identity"))
     return {
-        "trade_account_id": write.flavour.id(account.trade_account_id),
-        "nonce": write.flavour.nonce_value(account.nonce),
+        "trade_account_id": write.flavor.id(account.trade_account_id),
+        "nonce": write.flavor.nonce_value(account.nonce),
     }
 
 
 def whitelist(write: Write) -> Json:
     """Answer ``POST /analytics/v1/whitelist``: every account may trade."""
     account = write.body.id("tradeAccount")
-    if write.flavour.whitelist == "retired":
+    if write.flavor.whitelist == "retired":
         raise Fault(400, 4003, "Whitelist is not configured")
-    return {"success": True, "tradeAccount": write.flavour.id(account), "alreadyWhitelisted": True}
+    return {"success": True, "tradeAccount": write.flavor.id(account), "alreadyWhitelisted": True}
 
 
 def pour(write: Write) -> Json | Response:
@@ -152,7 +152,7 @@ def withdraw(write: Write) -> Json:
         )
         check_signer(account.owner.id, request, body.signature("signature", "TypedSecp256k1"))
     tx_id, _ = write.transact(account, lambda: write.exchange.withdraw(account, to, asset, amount), parallel)
-    return {"tx_id": write.flavour.id(tx_id)}
+    return {"tx_id": write.flavor.id(tx_id)}
 
 
 def upgrade(write: Write) -> Json:
@@ -161,7 +161,7 @@ def upgrade(write: Write) -> Json:
     message = upgrade_bytes(body.number("nonce"), write.chain_id)
     check_owner(account.owner, message, body.signature("signature", "Secp256k1"))
     tx_id, _ = write.transact(account, lambda: write.exchange.upgrade(account))
-    return {"tx_id": write.flavour.id(tx_id)}
+    return {"tx_id": write.flavor.id(tx_id)}
 
 
 # -- sessions --------------------------------------------------------------------------------------
@@ -177,12 +177,12 @@ def create_session(write: Write) -> Json:
     tx_id, _ = write.transact(
         account, lambda: write.exchange.set_session(account, session_id, expiry, contracts)
     )
-    flavour = write.flavour
+    flavor = write.flavor
     return {
-        "tx_id": flavour.id(tx_id),
-        "trade_account_id": flavour.id(account.trade_account_id),
-        "contract_ids": [flavour.id(contract) for contract in contracts],
-        "session_id": flavour.identity(session_id),
+        "tx_id": flavor.id(tx_id),
+        "trade_account_id": flavor.id(account.trade_account_id),
+        "contract_ids": [flavor.id(contract) for contract in contracts],
+        "session_id": flavor.identity(session_id),
         "session_expiry": str(expiry),
     }
 
@@ -192,7 +192,7 @@ def session_actions(write: Write) -> Json:
     try:
         return _session_actions(write)
     except Fault as fault:
-        status = 200 if write.flavour.refusal_status == "ok" else fault.status
+        status = 200 if write.flavor.refusal_status == "ok" else fault.status
         raise Fault(status, fault.code, fault.message, fault.reason) from None
 
 
@@ -206,7 +206,7 @@ def _session_actions(write: Write) -> Json:
         message = actions_bytes(body.number("nonce"), calls)
     else:
         message = parallel_actions_bytes(parallel, calls)
-    keys = ("Secp256k1",) if parallel is None else write.flavour.parallel_signature_keys
+    keys = ("Secp256k1",) if parallel is None else write.flavor.parallel_signature_keys
     signature = body.signature("signature", *keys)
     session = account.session
     if session is None or session.session_id != session_id:
@@ -227,10 +227,10 @@ def _session_actions(write: Write) -> Json:
         return orders
 
     tx_id, orders = write.transact(account, work, parallel)
-    answer: dict[str, Json] = {"tx_id": write.flavour.id(tx_id)}
+    answer: dict[str, Json] = {"tx_id": write.flavor.id(tx_id)}
     if collect:
         answer["orders"] = [
-            write.flavour.order(order, exchange.markets.find(order.market_id)) for order in orders
+            write.flavor.order(order, exchange.markets.find(order.market_id)) for order in orders
         ]
     return answer
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import attrs
 
 from ._accounts import Revert
-from ._encode import Flavour, Json, dump
+from ._encode import Flavor, Json, dump
 from ._markets import make_id
 from ._requests import Response
 
@@ -67,22 +67,22 @@ class _Told:
     receipt: tuple[str, Mapping[str, str | int]]
 
 
-def revert_response(revert: Revert, flavour: Flavour) -> Response:
+def revert_response(revert: Revert, flavor: Flavor) -> Response:
     """Answer a request whose transaction failed."""
     told = _told(revert)
     if revert.nonce is not None:
         told = attrs.evolve(told, logs=(f"IncrementNonceEvent {{ nonce: {revert.nonce} }}", *told.logs))
-    structured = flavour.revert_text in {"structured", "typed"}
+    structured = flavor.revert_text in {"structured", "typed"}
     envelope: dict[str, Json] = {
         "message": "Transaction failed",
-        "reason": told.end if structured else _text(told, flavour),
-        "receipts": _receipts(told, flavour.revert_text == "typed") if structured else None,
+        "reason": told.end if structured else _text(told, flavor),
+        "receipts": _receipts(told, flavor.revert_text == "typed") if structured else None,
     }
-    if flavour.revert_envelope == "coded":
+    if flavor.revert_envelope == "coded":
         envelope = {"code": 1000, **envelope}
-    elif flavour.revert_envelope == "landed":
-        envelope = {"tx_id": None if revert.tx_id is None else flavour.id(revert.tx_id), **envelope}
-    status = {"plain": 400, "coded": 500, "landed": 200}[flavour.revert_envelope]
+    elif flavor.revert_envelope == "landed":
+        envelope = {"tx_id": None if revert.tx_id is None else flavor.id(revert.tx_id), **envelope}
+    status = {"plain": 400, "coded": 500, "landed": 200}[flavor.revert_envelope]
     return Response(status=status, body=dump(envelope).encode())
 
 
@@ -107,8 +107,8 @@ def _reverted(code: int) -> tuple[str, tuple[str, Mapping[str, str | int]]]:
     return f"Revert({code})", ("Revert", {"ra": code, "pc": 12_344, "is": 11_912})
 
 
-def _text(told: _Told, flavour: Flavour) -> str:
-    names = () if flavour.revert_text == "receipts" else told.logs
+def _text(told: _Told, flavor: Flavor) -> str:
+    names = () if flavor.revert_text == "receipts" else told.logs
     logs = ", ".join(f'Ok("{name}")' for name in names)
     kind, fields = told.receipt
     contract = make_id("contract", "that failed").removeprefix("0x")
@@ -128,7 +128,7 @@ def _text(told: _Told, flavour: Flavour) -> str:
         f"transaction failed with logs: LogResult {{ results: [{logs}] }} "
         f"and error: transaction reverted: {told.end}, receipts: [{', '.join(receipts)}]"
     )
-    return text.replace('"', '\\"') if flavour.revert_text == "escaped" else text
+    return text.replace('"', '\\"') if flavor.revert_text == "escaped" else text
 
 
 def _receipts(told: _Told, typed: bool) -> Json:

@@ -79,7 +79,7 @@ class Server:
         """So many of the next accepted WebSockets are cut at once."""
         self._refusal: _Refusal | None = None
         self._feeds = feeds
-        self._encode = binary_message if feeds.flavour.frames == "binary" else text_frame
+        self._encode = binary_message if feeds.flavor.frames == "binary" else text_frame
         self._sockets: dict[Feed, Connection] = {}
         self._scopes: dict[trio.CancelScope, None] = {}
         self.rest_scopes: dict[trio.CancelScope, None] = {}

@@ -14,7 +14,7 @@ from .._nursery import BareNursery
 from ..models import Amount, Id, Market, OrderType, Side
 from ._accounts import Account
 from ._audit import Audit
-from ._encode import DEFAULT_FLAVOUR, Flavour
+from ._encode import DEFAULT_FLAVOR, Flavor
 from ._exchange import Exchange
 from ._faults import RestFaults
 from ._feeds import Feeds
@@ -59,7 +59,7 @@ class Simulator:
         seed: int,
         rate: float,
         start_time: float,
-        flavour: Flavour,
+        flavor: Flavor,
     ) -> None:
         zero, start = trio.current_time(), round(start_time * 1_000_000_000)
         self._clock = lambda: start + int((trio.current_time() - zero) * 1_000_000_000)
@@ -68,8 +68,8 @@ class Simulator:
         self.exchange = Exchange(self._listings, self._clock)
         self.restarts = 0
         self.rest, self.frames = RestFaults(seed), FrameFaults(seed)
-        self.flavour = flavour
-        self._feeds = Feeds(self.exchange, flavour)
+        self.flavor = flavor
+        self._feeds = Feeds(self.exchange, flavor)
         self._server = Server(self._interface(), self._feeds, self.rest, self.frames)
         self._flow = self._open_flow()
         self._running = trio.Event()
@@ -290,7 +290,7 @@ class Simulator:
     # -- inside ------------------------------------------------------------------------------------
 
     def _interface(self) -> Rest:
-        return Rest(self.exchange, self.flavour, self._publish)
+        return Rest(self.exchange, self.flavor, self._publish)
 
     def _open_flow(self) -> Flow:
         """Fill the books of a new exchange and close its first block."""
@@ -330,7 +330,7 @@ async def open_simulator(
     listen: tuple[str, int] | None = None,
     ssl_context: ssl.SSLContext | None = None,
     flow: bool = True,
-    flavour: Flavour = DEFAULT_FLAVOUR,
+    flavor: Flavor = DEFAULT_FLAVOR,
 ) -> AsyncGenerator[Simulator, None]:
     """Run an O2-compatible exchange inside this program.
 
@@ -346,7 +346,7 @@ async def open_simulator(
       listen: host and port to accept TCP connections on; port 0 takes a free one.
       ssl_context: serve TLS with it; needs `listen`. Clients must be told to trust it.
       flow: run the order flow; without it books are filled once and then still.
-      flavour: which of the known spellings of the protocol to use.
+      flavor: which of the known spellings of the protocol to use.
 
     Raises:
       OSError: the address cannot be listened on.
@@ -359,7 +359,7 @@ async def open_simulator(
     if ssl_context is not None and listen is None:
         raise ValueError("ssl_context needs listen: in memory there is no TLS")
     listings = default_listings() if markets is None else tuple(markets)
-    simulator = Simulator(listings, seed=seed, rate=rate, start_time=start_time, flavour=flavour)
+    simulator = Simulator(listings, seed=seed, rate=rate, start_time=start_time, flavor=flavor)
     async with BareNursery() as nursery:
         simulator._server.start_soon = nursery.start_soon
         if listen is None:

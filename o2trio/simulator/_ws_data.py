@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..models import DepthChanges, Level, Side
 from ._block import Block
-from ._encode import Flavour
+from ._encode import Flavor
 from ._exchange import Exchange, group_price
 from ._flavors import FINE_LEVELS
 from ._json import Json
@@ -18,28 +18,28 @@ _HISTORY = 20
 """Trades that a first message holds."""
 
 
-def is_silent(flavour: Flavour, precision: int) -> bool:
+def is_silent(flavor: Flavor, precision: int) -> bool:
     """Return whether a precision is accepted and never updated."""
-    return precision == 0 or (precision > FINE_LEVELS and flavour.high_precision == "silent")
+    return precision == 0 or (precision > FINE_LEVELS and flavor.high_precision == "silent")
 
 
-def first_frames(exchange: Exchange, flavour: Flavour, wanted: Subscription) -> list[str]:
+def first_frames(exchange: Exchange, flavor: Flavor, wanted: Subscription) -> list[str]:
     """Return what a stream of trades, orders, balances or nonces begins with."""
-    if flavour.first_message == "none":
+    if flavor.first_message == "none":
         return []
-    block = _state(exchange) if flavour.first_message == "state" else _block(exchange)
-    return BlockFrames(exchange, flavour, block, keeps_empty=True).frames(wanted)
+    block = _state(exchange) if flavor.first_message == "state" else _block(exchange)
+    return BlockFrames(exchange, flavor, block, keeps_empty=True).frames(wanted)
 
 
-def stale_update(flavour: Flavour, wanted: Subscription) -> str:
-    """Return an update that a former subscription to a market left under way."""
+def stale_update(flavor: Flavor, wanted: Subscription) -> str:
+    """Return an update from a former subscription to a market that is still in flight."""
     market_id, _ = wanted.depth
     changes = DepthChanges(bids=(Level(10, -5),), asks=())
-    return flavour.frame(
+    return flavor.frame(
         {
             "action": "subscribe_depth_update",
-            "changes": flavour.sides(changes),
-            "market_id": flavour.id(market_id),
+            "changes": flavor.sides(changes),
+            "market_id": flavor.id(market_id),
         }
     )
 
@@ -77,19 +77,19 @@ class BlockFrames:
 
     Args:
       exchange: where the block was closed.
-      flavour: how frames are spelled.
+      flavor: how frames are spelled.
       block: what changed.
       keeps_empty: whether a stream that has nothing in the block gets an empty list.
     """
 
     def __init__(
-        self, exchange: Exchange, flavour: Flavour, block: Block, *, keeps_empty: bool = False
+        self, exchange: Exchange, flavor: Flavor, block: Block, *, keeps_empty: bool = False
     ) -> None:
         self._keeps_empty = keeps_empty
         self._exchange = exchange
-        self._flavour = flavour
+        self._flavor = flavor
         self._block = block
-        self._stamps = flavour.stamps(block.onchain_timestamp, block.seen_timestamp)
+        self._stamps = flavor.stamps(block.onchain_timestamp, block.seen_timestamp)
         self._made: dict[Subscription, list[str]] = {}
 
     def frames(self, wanted: Subscription) -> list[str]:
@@ -97,14 +97,14 @@ class BlockFrames:
         if wanted not in self._made:
             make = _MAKERS.get(wanted.kind)
             self._made[wanted] = (
-                [] if make is None else [self._flavour.frame(message) for message in make(self, wanted)]
+                [] if make is None else [self._flavor.frame(message) for message in make(self, wanted)]
             )
         return self._made[wanted]
 
     def _depth(self, wanted: Subscription) -> Iterator[Json]:
         market_id, precision = wanted.depth
         changes = self._block.levels.get(market_id)
-        if not changes or is_silent(self._flavour, precision):
+        if not changes or is_silent(self._flavor, precision):
             return
         sums: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         for side, raw, change in changes:
@@ -113,14 +113,14 @@ class BlockFrames:
         bids, asks = (
             tuple(Level(price, change) for price, change in sums[side].items() if change) for side in sums
         )
-        if self._flavour.depth_changes == "absolute":
+        if self._flavor.depth_changes == "absolute":
             book = self._exchange.book(market_id, precision)
             bids, asks = _sizes(bids, book.bids), _sizes(asks, book.asks)
         if bids or asks:
             yield {
                 "action": "subscribe_depth_update",
-                "changes": self._flavour.sides(DepthChanges(bids=bids, asks=asks)),
-                "market_id": self._flavour.id(market_id),
+                "changes": self._flavor.sides(DepthChanges(bids=bids, asks=asks)),
+                "market_id": self._flavor.id(market_id),
                 **self._stamps,
             }
 
@@ -130,15 +130,15 @@ class BlockFrames:
         if trades or self._keeps_empty:
             yield {
                 "action": "subscribe_trades",
-                "trades": [self._flavour.trade(trade) for trade in trades],
-                "market_id": self._flavour.id(wanted.market_id),
+                "trades": [self._flavor.trade(trade) for trade in trades],
+                "market_id": self._flavor.id(wanted.market_id),
                 **self._stamps,
             }
 
     def _orders(self, wanted: Subscription) -> Iterator[Json]:
         markets = {market.market_id: market for market in self._exchange.markets.markets}
         orders: list[Json] = [
-            self._flavour.order(order, markets[order.market_id])
+            self._flavor.order(order, markets[order.market_id])
             for order in self._block.orders
             if order.owner in wanted.identities
         ]
@@ -148,9 +148,9 @@ class BlockFrames:
     def _balances(self, wanted: Subscription) -> Iterator[Json]:
         balances: list[Json] = [
             {
-                "identity": self._flavour.identity(account.identity),
-                "asset_id": self._flavour.id(asset),
-                **self._flavour.balance(account.balance(asset)),
+                "identity": self._flavor.identity(account.identity),
+                "asset_id": self._flavor.id(asset),
+                **self._flavor.balance(account.balance(asset)),
             }
             for account, asset in self._block.balances
             if account.identity in wanted.identities
@@ -163,8 +163,8 @@ class BlockFrames:
             if account.identity in wanted.identities:
                 yield {
                     "action": "subscribe_nonce",
-                    "contract_id": self._flavour.id(account.trade_account_id),
-                    "nonce": self._flavour.nonce_value(account.nonce),
+                    "contract_id": self._flavor.id(account.trade_account_id),
+                    "nonce": self._flavor.nonce_value(account.nonce),
                     **self._stamps,
                 }
 

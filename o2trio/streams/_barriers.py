@@ -21,7 +21,7 @@ class Barriers:
         self.reset()
 
     def reset(self) -> None:
-        """Begin again: the WebSocket is a new one."""
+        """Begin again for a new WebSocket."""
         self.queued = self.written = self.answered = 0
         self.is_due = False
 

@@ -4,9 +4,9 @@ Each side is a dictionary of sizes by price; its prices are also in one sorted l
 end, so that changes near the top of the book move little memory.
 
 A snapshot is taken as it comes, as far as it can be true. An empty level is dropped. A price that is named
-more than once has the sum of its sizes, as differences of one price add up. A best bid above the best ask may
-come from grouping. Only a negative size is refused. A live change is held to more, because a lost message
-shows in it: it may not make a size negative, nor cross a book that was not crossed.
+more than once gets the sum of its sizes, as differences of one price add up. A best bid above the best ask
+may come from grouping. Only a negative size is refused. A live change is checked more strictly, because it
+can reveal a lost message: it may not make a size negative, nor cross a book that was not crossed.
 """
 
 from __future__ import annotations

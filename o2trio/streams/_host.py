@@ -30,7 +30,7 @@ class Host(Protocol):
 
     @property
     def oddities(self) -> Oddities:
-        """Where that which could not be understood is counted and reported."""
+        """Where what could not be understood is counted and reported."""
         ...
 
     def now(self) -> float:
@@ -54,7 +54,7 @@ class Host(Protocol):
         ...
 
     def look_up(self, topic: Topic, entries: tuple[NotUnderstood, ...]) -> None:
-        """Read the orders that `entries` could not say, and call :meth:`Topic.looked_up` later."""
+        """Read the orders of `entries`, which were not understood, and call :meth:`Topic.looked_up` later."""
         ...
 
     def catch_up(self, topic: Topic, mailbox: Mailbox[AnyUpdate], lag: TradeLag) -> None:

@@ -42,7 +42,7 @@ class StateMemory:
     Attributes:
       latest: the entries by key, longest unchanged first.
       unclear: entries that were not understood, by key: what `latest` says of the same thing is out of date.
-      is_complete: whether it knows the whole state, not only what changed since the beginning.
+      is_complete: whether it knows the whole state, not only what has changed since the beginning.
       read_to: the parts that are known, each with the creation time of its newest known order, as the
         exchange sends it: 0 if there was none, None if it is unknown or the part holds no orders.
       baseline: the same of the parts that were known before the break that is under repair.
@@ -104,7 +104,7 @@ class StateMemory:
         return self._told is not None and len(self._told) > self._limit
 
     def forget(self) -> None:
-        """Forget what may be untrue after a gap: what was neither told live nor read since the break."""
+        """Forget what may be untrue after a gap: what was neither received live nor read since the break."""
         current = self._read.union(self._told or ())
         self.latest = {key: entry for key, entry in self.latest.items() if key in current}
         self.unclear.clear()
@@ -231,7 +231,7 @@ class StateMemory:
         return {key for update in updates for key, _ in self._split(update)}
 
     def _split(self, update: AnyUpdate) -> Iterable[tuple[EntryKey, object]]:
-        """Return what can be remembered of `update`. Of trigger orders no read tells when they end."""
+        """Return what can be remembered of `update`. No read says when trigger orders end."""
         split = self._behaviour.entries
         if split is None or update.origin is Origin.GAP:
             return ()

@@ -1,4 +1,4 @@
-"""What a client received and could not understand: one event for each new kind, and counts. No I/O."""
+"""What a client received and could not understand: events and counts. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["MAX_SHAPES", "OTHER_SHAPES", "Oddities"]
 _log = logging.getLogger("o2trio.streams")
 
 MAX_SHAPES = 256
-"""Shapes of fields, and problems of entries, that are told apart; all further ones count as one."""
+"""Shapes of fields, and problems of entries, that are distinguished; all further ones count as one."""
 
 OTHER_SHAPES = "other shapes"
 """What counts for all shapes beyond ``MAX_SHAPES``."""

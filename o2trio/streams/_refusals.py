@@ -15,10 +15,10 @@ error:
   that comes later shows that this was wrong; then the request is refused late.
 - More errors come than heartbeats are out: the oldest is a refusal, whatever the others are.
 
-A server may also answer the heartbeat with words or a message that nobody knows. That refuses nothing, and
+A server may also answer the heartbeat with words or with an unknown message. That refuses nothing, and
 counts as the answer when no PONG comes for a while.
 
-What was learned counts until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG,
+What was learned holds until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG,
 as the documentation says, an error before a PONG is a refusal at once.
 """
 
@@ -143,7 +143,7 @@ class Refusals:
         self._host.call_later(self._host.options.confirm_timeout * DOUBT_SHARE, partial(self._lapse, error))
 
     def _lapse(self, error: ErrorBody) -> None:
-        """Settle `error`, and those before it, if they are in doubt still: no PONG came since."""
+        """Settle `error`, and those before it, if they are still in doubt: no PONG came since."""
         while any(each is error for each in self._suspects):
             self._decide(self._suspects.pop(0), self._probe - 1, confirmed=True)
         while any(each is error for each in self._doubtful):

@@ -260,7 +260,7 @@ class _Batches(Generic[T_co]):
 
 
 def forget_frames(error: BaseException) -> None:
-    """Let go of what the frames of a cancelled wait refer to.
+    """Release what the frames of a cancelled wait refer to.
 
     A loop over a bare ``stream_*`` call holds the only reference to its subscription, which is released when
     it is collected. A traceback refers to frames, and they to the subscription; how long a cancellation lives

@@ -281,7 +281,7 @@ class Topic:
             self.memory.done(is_complete=not problem)
         self._seed(problem)
         if gained and problem:
-            # Nobody waits for the rest, but the next repair can do with it.
+            # Nobody waits for the rest, but the next repair can use it.
             self._learn()
 
     def wants_repair(self, epoch: int) -> bool:
@@ -319,7 +319,7 @@ class Topic:
         return wanted
 
     def looked_up(self, epoch: int, updates: list[AnyUpdate]) -> None:
-        """Take the state of orders that a message could not say; live items since then say more, and stay.
+        """Take the state of orders that were not understood in a message; newer live items stay.
 
         Args:
           epoch: the topic's epoch when it was asked for; a later break covers it.

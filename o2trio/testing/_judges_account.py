@@ -130,7 +130,8 @@ class StateJudge(Judge):
     def _must_be_exact(self, update: Update) -> bool:
         """Tell whether an entry must be that of the block that the update names.
 
-        Not if it was read, nor if it is not plain. Whoever had all that had come gets what is exact again.
+        Not if it was read, nor if it is not plain. A consumer that had received everything gets exact items
+        again.
         """
         if update.origin is not Origin.LIVE or update.seen_timestamp is None or not self._is_plain:
             return False
@@ -168,7 +169,7 @@ class StateJudge(Judge):
         )
 
     def settle(self, broken: float) -> None:
-        """Check that what happened before a break was told, or is covered by a mark."""
+        """Check that what happened before a break was delivered, or is covered by a mark."""
         until = self._stamp(broken)
         if until > max(self._settled, self._joined) and not (self._seed and self.epoch is None):
             # What comes before the next break is looked at then.

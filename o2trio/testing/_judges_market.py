@@ -204,7 +204,7 @@ class TradeJudge(Judge):
         if update.origin is Origin.SNAPSHOT:
             self._broken(Promise.EXACT, "a snapshot of trades")
         said = bool(update.trades or update.not_understood)
-        may_be_empty = update.gap is not None or self._world.sim.flavour.first_message != "none"
+        may_be_empty = update.gap is not None or self._world.sim.flavor.first_message != "none"
         if (said and update.gap) or not (said or may_be_empty):
             self._broken(Promise.MARKED, f"{len(update.trades)} trades with gap {update.gap}")
         if update.gap is not None:

@@ -11,7 +11,7 @@ from random import Random
 
 import attrs
 
-from ..simulator import Flavour
+from ..simulator import Flavor
 from ._draws import Value
 from ._exchange_faults import RECONNECTIONS
 from ._fault_kinds import FAULTS
@@ -87,7 +87,7 @@ class Plan:
       hours: simulated, all phases together.
       rate: order flow events per second and market.
       latency: of the network when nothing goes wrong, seconds.
-      flavor: the readings of the protocol that the exchange follows, as ``Flavour.parse`` takes them.
+      flavor: the readings of the protocol that the exchange follows, as ``Flavor.parse`` takes them.
       lag: of REST behind the streams when nothing goes wrong, milliseconds.
       markets: how many the exchange lists.
       buffer_size, conflation_limit, max_attempts, reads_per_second: options of the clients.
@@ -179,9 +179,9 @@ def draw_plan(seed: int, hours: float, kinds: Sequence[str]) -> Plan:
     return attrs.evolve(plan, faults=tuple(FaultPlan(index, *fault) for index, fault in enumerate(faults)))
 
 
-def _flavor(seed: int) -> Flavour:
+def _flavor(seed: int) -> Flavor:
     """Draw the readings of the protocol, apart from everything else that is drawn."""
-    drawn = Flavour.draw(Random(f"o2 flavor {seed}"))
+    drawn = Flavor.draw(Random(f"o2 flavor {seed}"))
     return attrs.evolve(
         drawn,
         # Judges find a state by its exact time, or without any; these spellings leave out nanoseconds.

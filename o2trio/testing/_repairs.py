@@ -1,7 +1,7 @@
 """Judges how long the repairs of a client take, however often they are interrupted.
 
-A live item waits at most as long as the repair of its stream, and so does whoever joins meanwhile or asked
-for the present state. So this is the bound of all of them. What a stream brings is judged elsewhere.
+A live item waits at most as long as the repair of its stream, and so does a consumer that joins meanwhile or
+asks for the present state. So this is the bound of all of them. What a stream brings is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["RepairJudge", "keep_watch"]
 _LOOK_SECONDS = 1.0
 
 _HEADROOM = 4.0
-"""How much longer it may seem to take, because it is looked at only now and then."""
+"""How much longer it may seem to take, because it is checked only now and then."""
 
 
 @attrs.define(slots=True)

@@ -23,7 +23,7 @@ import trio
 from .._client import open_o2
 from .._nursery import BareNursery
 from ..models import Id
-from ..simulator import Flavour, Simulator, default_listings, listing, open_simulator
+from ..simulator import Flavor, Simulator, default_listings, listing, open_simulator
 from . import _determinism
 from ._consumers import KINDS
 from ._fault_kinds import FAULTS, heal
@@ -306,8 +306,8 @@ def _exchange(plan: Plan) -> AbstractAsyncContextManager[Simulator]:
         listing(attrs.evolve(base, symbol=f"f{number}", asset=Id(f"0x{number:064x}")), quote, price="0.0251")
         for number in range(1, plan.markets - len(known) + 1)
     ]
-    flavour = Flavour.parse(plan.flavor.split())
-    return open_simulator(plan.seed, rate=plan.rate, markets=(*known, *more), flavour=flavour)
+    flavor = Flavor.parse(plan.flavor.split())
+    return open_simulator(plan.seed, rate=plan.rate, markets=(*known, *more), flavor=flavor)
 
 
 class _Notes(logging.Handler):

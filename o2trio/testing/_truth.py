@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from ..models import DepthChanges, Id, Side, Trade
-from ..simulator import Flavour, LevelChange, Recorded
+from ..simulator import Flavor, LevelChange, Recorded
 from ..simulator._exchange import group_price
 from ._world import Era, World
 
@@ -165,7 +165,7 @@ class TradeTruth:
                 self._starts.append(len(self.trades))
             had = len(self.trades) - self._starts[era.number]
             for record in era.audit.trades(self._market_id)[had:]:
-                trade = _told(record.value, self._world.sim.flavour)
+                trade = _told(record.value, self._world.sim.flavor)
                 self._numbers[trade.trade_id] = len(self.trades)
                 self.trades.append(trade)
                 self.times.append(moment(self._world, record.seen_timestamp))
@@ -181,9 +181,9 @@ class TradeTruth:
         return self._starts[bisect_right(self._starts, number) - 1]
 
 
-def _told(trade: Trade, flavour: Flavour) -> Trade:
-    if flavour.trade_id != "pair" or flavour.ids != "prefixed":
-        trade = attrs.evolve(trade, trade_id=str(flavour.trade_id_value(trade)))
-    if not flavour.trade_parties:
+def _told(trade: Trade, flavor: Flavor) -> Trade:
+    if flavor.trade_id != "pair" or flavor.ids != "prefixed":
+        trade = attrs.evolve(trade, trade_id=str(flavor.trade_id_value(trade)))
+    if not flavor.trade_parties:
         trade = attrs.evolve(trade, maker=None, taker=None, maker_fee=None, taker_fee=None)
     return trade

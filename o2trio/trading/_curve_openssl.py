@@ -1,7 +1,7 @@
 """The curve secp256k1 over OpenSSL, for a Python that coincurve has no release for.
 
 Named and called like the few parts of coincurve that ``_curve`` uses, with the same results bit by bit. What
-touches a private key happens in OpenSSL, by way of the package ``cryptography``. OpenSSL cannot recover a
+touches a private key happens in OpenSSL, through the package ``cryptography``. OpenSSL cannot recover a
 public key from a signature; that is arithmetic on public numbers, and done here, in some milliseconds.
 """
 

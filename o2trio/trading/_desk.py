@@ -319,7 +319,7 @@ class Desk:
     async def _send(self, submission: Submission, draft: Draft, note: Callable[[bool], None]) -> Ran:
         """Sign and send it; once more under the other key where ``_signature_keys`` allows that.
 
-        `note` is told whether it is under way: True before it leaves, False once the exchange has refused it.
+        `note` is called with True before it leaves, and with False once the exchange has refused it.
         """
         request, track, keys = draft.request(submission.nonce), submission.track, self._parallel_key
         signature = await signature_of(draft.signer, request, self.options.signer_timeout)

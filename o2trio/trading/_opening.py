@@ -110,8 +110,8 @@ class Opening:
 def check_registered(state: AccountState, key: Signer, now: float, life: float) -> RegisteredSession:
     """Return the session that is registered for an account; it must be that of `key`.
 
-    Where the exchange's record of it cannot be read, that part of it counts which can: the session lives for
-    `life` then, and it may trade every market. The exchange itself refuses what it may not do.
+    If the exchange's record of it cannot be read as a whole, the readable part counts. Without an expiry the
+    session lives for `life`; without markets it may trade all. The exchange refuses what is not allowed.
 
     Raises:
       SessionReplaced: another session is registered, or none.

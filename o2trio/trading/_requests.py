@@ -71,7 +71,7 @@ _PLAIN = ("Spot", "PostOnly", "FillOrKill", "Market")
 class NewOrder:
     """An order to place: ``NewOrder(market, "buy", price="0.025", quantity="100")``.
 
-    Price and quantity are passed by name only, since two numbers that are swapped can be an order, too.
+    Price and quantity are passed by name only, since swapped numbers can be a valid order, too.
 
     Attributes:
       market: a pair, a market id or a :class:`Market`.
@@ -79,7 +79,7 @@ class NewOrder:
       price: quote per base unit.
       quantity: of the base asset.
       order_type: see :data:`OrderKind`.
-      adjust: round a price between two steps in your favour (a bid down, an ask up), and a quantity that is
+      adjust: round a price between two steps in your favor (a bid down, an ask up), and a quantity that is
         not worth a whole number of chain units down; otherwise both are refused.
     """
 

@@ -78,7 +78,7 @@ async def named_orders(desk: Desk, outcome: OutcomeUnknown) -> tuple[Order, ...]
     """Return the orders of a submission that ran and whose answer holds the ids of those it does not show.
 
     Each is read by its id. One that cannot be read that way either has the terms that were asked for, and
-    counts as open until somebody says more.
+    counts as open until its stream or a read says more.
 
     Returns:
       None if the answer does not name all of them.

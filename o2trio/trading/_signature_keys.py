@@ -35,7 +35,7 @@ class SignatureKey(StrEnum):
 
     @property
     def other(self) -> SignatureKey:
-        """The one that this is not."""
+        """The other one of the two."""
         return SignatureKey.TYPED if self is SignatureKey.PLAIN else SignatureKey.PLAIN
 
 

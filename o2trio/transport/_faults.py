@@ -1,8 +1,8 @@
 """Why a connection failed and whether trying again can help: one function, its tables beside it.
 
-Some causes look final and are not always: a gateway answers 404 for the minute of a deployment. They end a
-connection only where the exchange was never met. An address that has served before is right, so there such
-a cause is tried again like any other.
+Some causes look final and are not always: a gateway may answer 404 during a deployment. They end a
+connection only if the exchange has never served the client. An address that has served before is right, so
+such a cause is retried there like any other.
 
 Nothing here retries or sleeps; the connection's supervisor and the REST client do.
 """

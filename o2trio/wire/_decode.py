@@ -2,10 +2,10 @@
 
 Theory of operation: most data frames take the fast path of ``_native``; here is the strict one, for
 everything that is left. A message with the data of a known action is data, whatever else it says. Without
-data it is a refusal if it says no, and an acknowledgement if it says yes or merely repeats a request. What
-remains is broken if it may have held data, and else unknown, which harms nobody.
+data it is a refusal if it says no, and an acknowledgment if it says yes or merely repeats a request. What
+remains is broken if it may have held data, and else unknown, which breaks nothing.
 
-How a class is read is in ``_hooks``, what a message says beside its data is in ``_verdict``; whom a frame
+How a class is read is in ``_hooks``, what a message says besides its data is in ``_verdict``; whom a frame
 concerns is the hub's business.
 """
 
@@ -180,7 +180,7 @@ def _data_frame(
 
 
 def _venue_of_frame(name: str, message: dict[str, object], data: str) -> bool:
-    """Return whether data is of the margin venue: its frame says so, or what is in it, or every entry.
+    """Return whether data is of the Turbo venue: its frame says so, or what is in it, or every entry.
 
     Neither dropping data for a mark that cannot be read nor mixing venues is safe, so that is refused.
     """

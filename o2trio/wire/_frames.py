@@ -32,7 +32,7 @@ class FrameKind(Enum):
     ACKNOWLEDGEMENT = "acknowledgement"
     """A frame that confirms a request, in whatever words; its action, if any, is in ``Frame.extra``."""
     UNKNOWN = "unknown"
-    """A JSON object with an action nobody knows, or with none, and without data; or a plain word."""
+    """A JSON object without data and with an unknown action or none; or a plain word."""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -44,8 +44,8 @@ class ErrorBody:
       message: its words, or an empty text.
       action: the action it repeats, or None (also None for the bare ``error``).
       market_id: the market it repeats, or None.
-      resync_required: the margin venue's demand to start over.
-      turbo: whether it concerns the margin venue.
+      resync_required: the Turbo venue's demand to start over.
+      turbo: whether it concerns the Turbo venue.
     """
 
     code: int | None
@@ -73,12 +73,12 @@ class OddField:
 
 @attrs.frozen(slots=True, kw_only=True)
 class Extra:
-    """What a frame says beside its plain content; plain frames have none.
+    """What a frame says besides its plain content; plain frames have none.
 
     Attributes:
       error: the refusal that a frame with data also is.
       odd: its carried fields that could not be read.
-      turbo: whether the frame belongs to the margin venue.
+      turbo: whether the frame belongs to the Turbo venue.
       action: the action that a frame without data repeats, as it is usually spelled.
     """
 
@@ -97,7 +97,7 @@ class Frame(NamedTuple):
         unknown frames the one they name, if any.
       body: the update with ``epoch`` 0 and ``origin`` ``SNAPSHOT`` (snapshot, view) or ``LIVE``; an
         :class:`ErrorBody`; or None.
-      extra: what the frame says beside that; None for a plain frame.
+      extra: what the frame says besides that; None for a plain frame.
     """
 
     kind: FrameKind

@@ -81,7 +81,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "BookBalance": _ranks("locked unlocked", carried="fee"),
     "NonceUpdate": _ranks("contract_id nonce", carried=_TIMES),
-    # What answers over REST hold beside that.
+    # What answers over REST hold besides that.
     "Markets": _ranks(
         "markets",
         carried="chain_id books_registry_id accounts_registry_id trade_account_oracle_id base_asset_id",

@@ -251,7 +251,7 @@ class _Kind(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class OrderShape(Struct, gc=False, kw_only=True):
-    """One order, in either flavour."""
+    """One order, in either flavor."""
 
     order_id: str
     side: Side

@@ -194,7 +194,7 @@ _MARKS: Mapping[object, bool] = {True: True, "true": True, False: False, "false"
 
 
 def read_mark(value: object, _type: object) -> bool:
-    """Read the mark of the venue: whether it is the margin one."""
+    """Read the mark of the venue: whether it is Turbo."""
     if isinstance(value, (bool, int, str)) and (mark := _MARKS.get(value)) is not None:
         return mark
     raise ValueError(f"expected true or false, not {show(value)}")

@@ -1,4 +1,4 @@
-"""What a message says beside its data: a refusal, an acknowledgement, its venue. Pure functions over JSON.
+"""What a message says besides its data: a refusal, an acknowledgment, its venue. Pure functions over JSON.
 
 A message is a refusal only if it says so, and a confirmation only if it says so or merely repeats a request.
 """
@@ -65,7 +65,7 @@ def market_of(message: Mapping[str, object]) -> Id | None:
 
 
 def venue_of(message: object) -> bool | None:
-    """Return whether an object belongs to the margin venue, or None if it does not say.
+    """Return whether an object belongs to the Turbo venue, or None if it does not say.
 
     Raises:
       ValueError: it has a mark that cannot be read.

@@ -26,7 +26,7 @@ from o2trio.cli._doctor_evidence import Evidence, Reader
 from o2trio.cli._doctor_shapes import clean, redact, shape
 from o2trio.cli._doctor_trade import KEY_VARIABLE, Consent, consent_of
 from o2trio.models import normalize_id
-from o2trio.simulator import Account, Flavour, Simulator, open_simulator
+from o2trio.simulator import Account, Flavor, Simulator, open_simulator
 from o2trio.trading import FuelWallet
 from tests.rest.fake import Fake, json_answer
 
@@ -214,7 +214,7 @@ async def test_json_lines(autojump_clock: MockClock) -> None:
 
 async def test_a_wrong_assumption_is_advised_on_and_is_the_exit_status(autojump_clock: MockClock) -> None:
     lines = Lines()
-    async with open_simulator(seed=3, flavour=Flavour(depth_changes="absolute")) as sim:
+    async with open_simulator(seed=3, flavor=Flavor(depth_changes="absolute")) as sim:
         assert await run_doctor(sim.network, lines.write) == 1
     assert any(line.startswith("depth changes: do not use order books") for line in lines)
 

@@ -14,7 +14,7 @@ from o2trio.cli._doctor import diagnose, judge
 from o2trio.cli._doctor_check import Verdict
 from o2trio.cli._doctor_evidence import Evidence
 from o2trio.cli._doctor_trade import Consent
-from o2trio.simulator import Flavour, Simulator, open_simulator
+from o2trio.simulator import Flavor, Simulator, open_simulator
 from o2trio.trading import FuelWallet
 
 PAIR = "fFUEL/fUSDC"
@@ -29,7 +29,7 @@ QUESTIONS: dict[str, str] = {
     "amounts": "amounts",
     "ids": "ids",
     "side_case": "sides",
-    "order_flavour": "order object",
+    "order_flavor": "order object",
     "order_type": "order type",
     "trigger_orders": "trigger orders",
     "order_timestamp": "order time",
@@ -91,7 +91,7 @@ TRADING = {
 
 READINGS = [
     (name, choice)
-    for name, choices in Flavour.choices().items()
+    for name, choices in Flavor.choices().items()
     for choice in choices[1:]
     if name in QUESTIONS and choice != "narrows"  # what goes on then is another account's
 ]
@@ -105,10 +105,10 @@ async def act(sim: Simulator, account: Any) -> None:
         sim.place(account, PAIR, "buy", price="0.0100", quantity="2000")
 
 
-async def findings(flavour: Flavour, *, trades: bool = False) -> dict[str, tuple[Verdict, str]]:
-    """Return what the doctor finds on an exchange that follows `flavour`."""
+async def findings(flavor: Flavor, *, trades: bool = False) -> dict[str, tuple[Verdict, str]]:
+    """Return what the doctor finds on an exchange that follows `flavor`."""
     consent = Consent(FuelWallet.generate()) if trades else None
-    async with open_simulator(seed=3, rate=4, flavour=flavour) as sim, trio.open_nursery() as nursery:
+    async with open_simulator(seed=3, rate=4, flavor=flavor) as sim, trio.open_nursery() as nursery:
         sim.run_flow(300)
         account = sim.create_account()
         nursery.start_soon(act, sim, account)
@@ -121,7 +121,7 @@ async def findings(flavour: Flavour, *, trades: bool = False) -> dict[str, tuple
 
 @pytest.fixture(scope="module")
 def defaults() -> dict[str, tuple[Verdict, str]]:
-    return trio.run(findings, Flavour(), clock=MockClock(autojump_threshold=0))
+    return trio.run(findings, Flavor(), clock=MockClock(autojump_threshold=0))
 
 
 WITHOUT_NETWORK = {"name", "certificate", "clock"}
@@ -144,7 +144,7 @@ WRONG = {("depth_changes", "absolute"), ("heartbeat", "protocol")}
 async def test_a_reading_is_told_from_the_default(
     autojump_clock: MockClock, defaults: dict[str, tuple[Verdict, str]], name: str, choice: Any
 ) -> None:
-    found = await findings(attrs.evolve(Flavour(), **{name: choice}))
+    found = await findings(attrs.evolve(Flavor(), **{name: choice}))
     verdict, words = found[QUESTIONS[name]]
     assert words != defaults[QUESTIONS[name]][1]
     assert verdict is (Verdict.WRONG if (name, choice) in WRONG else Verdict.SAFE), words
@@ -154,7 +154,7 @@ async def test_a_reading_is_told_from_the_default(
 
 @pytest.fixture(scope="module")
 def traded() -> dict[str, tuple[Verdict, str]]:
-    return trio.run(partial(findings, Flavour(), trades=True), clock=MockClock(autojump_threshold=0))
+    return trio.run(partial(findings, Flavor(), trades=True), clock=MockClock(autojump_threshold=0))
 
 
 def test_a_doctor_that_trades_decides_everything(traded: dict[str, tuple[Verdict, str]]) -> None:
@@ -165,7 +165,7 @@ def test_a_doctor_that_trades_decides_everything(traded: dict[str, tuple[Verdict
     ("name", "choice"),
     [
         (name, choice)
-        for name, choices in Flavour.choices().items()
+        for name, choices in Flavor.choices().items()
         if name in TRADING
         for choice in choices[1:]
     ],
@@ -173,7 +173,7 @@ def test_a_doctor_that_trades_decides_everything(traded: dict[str, tuple[Verdict
 async def test_a_reading_about_trading_is_told_from_the_default(
     autojump_clock: MockClock, traded: dict[str, tuple[Verdict, str]], name: str, choice: Any
 ) -> None:
-    found = await findings(attrs.evolve(Flavour(), **{name: choice}), trades=True)
+    found = await findings(attrs.evolve(Flavor(), **{name: choice}), trades=True)
     verdict, words = found[TRADING[name]]
     assert verdict is Verdict.SAFE, words
     assert words != traded[TRADING[name]][1]
@@ -181,4 +181,4 @@ async def test_a_reading_about_trading_is_told_from_the_default(
 
 
 def test_every_reading_has_its_question() -> None:
-    assert QUESTIONS.keys() | UNSEEN.keys() | TRADING.keys() == Flavour.choices().keys()
+    assert QUESTIONS.keys() | UNSEEN.keys() | TRADING.keys() == Flavor.choices().keys()

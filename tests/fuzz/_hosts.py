@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from o2trio.models import Id
-from o2trio.simulator import Exchange, Flavour, Simulator, default_listings, open_simulator
+from o2trio.simulator import Exchange, Flavor, Simulator, default_listings, open_simulator
 from o2trio.simulator._feeds import Feeds
 from tests.fuzz._mutations import DAMAGES, damaged, mutated_json
-from tests.fuzz._samples import Heard, Trader, default_market, flavours, heard, requests
+from tests.fuzz._samples import Heard, Trader, default_market, flavors, heard, requests
 from tests.simulator.conftest import RawSocket, dial_stream
 
 UPGRADE = (
@@ -40,15 +40,15 @@ def masked(head: int, payload: bytes) -> bytes:
 
 REQUESTS = st.deferred(
     lambda: st.tuples(
-        st.sampled_from(flavours()), st.lists(mutated_json(requests(), 2), min_size=1, max_size=6)
+        st.sampled_from(flavors()), st.lists(mutated_json(requests(), 2), min_size=1, max_size=6)
     )
 )
 
 
-def check_requests(case: tuple[Flavour, list[str]]) -> None:
+def check_requests(case: tuple[Flavor, list[str]]) -> None:
     """Every mutated request is answered in JSON or not at all, and subscriptions stay few."""
-    flavour, texts = case
-    feeds = Feeds(Exchange(default_listings(), lambda: 0), flavour)
+    flavor, texts = case
+    feeds = Feeds(Exchange(default_listings(), lambda: 0), flavor)
     feed = feeds.open()
     for text in texts:
         for answer in feed.receive(text.encode("utf-8", "replace").decode(), 0.0):
@@ -65,7 +65,7 @@ def _asked() -> tuple[Heard, ...]:
 
 
 @st.composite
-def _calls(draw: Callable[..., Any]) -> tuple[Flavour, list[tuple[str, str, bytes, int, str]]]:
+def _calls(draw: Callable[..., Any]) -> tuple[Flavor, list[tuple[str, str, bytes, int, str]]]:
     calls = []
     for _ in range(draw(st.integers(1, 4))):
         one = draw(st.sampled_from(_asked()))
@@ -79,16 +79,16 @@ def _calls(draw: Callable[..., Any]) -> tuple[Flavour, list[tuple[str, str, byte
             body = damaged(body, draw(st.just([]) | DAMAGES))
         owner = draw(st.sampled_from((one.owner, one.owner, "", "\xff", "0x" + one.owner.upper())))
         calls.append((method, target, body, draw(st.sampled_from((0, 0, 1, 10**18))), owner))
-    return draw(st.sampled_from(flavours())), calls
+    return draw(st.sampled_from(flavors())), calls
 
 
 CALLS = st.deferred(_calls)
 
 
-def check_calls(case: tuple[Flavour, list[tuple[str, str, bytes, int, str]]]) -> None:
+def check_calls(case: tuple[Flavor, list[tuple[str, str, bytes, int, str]]]) -> None:
     """Every mutated request of an account with a session is answered with a status and JSON."""
-    flavour, calls = case
-    trader = Trader(flavour)
+    flavor, calls = case
+    trader = Trader(flavor)
     trader.set_up()
     for call in calls:
         answer = trader.api.respond(*call)

@@ -1,4 +1,4 @@
-"""Real shapes to mutate: recorded frames, and what the embedded exchange says and hears in every flavour."""
+"""Real shapes to mutate: recorded frames, and what the embedded exchange says and hears in every flavor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 import attrs
 
 from o2trio.models import OrderType, Side
-from o2trio.simulator import Exchange, Flavour, default_listings
+from o2trio.simulator import Exchange, Flavor, default_listings
 from o2trio.simulator._feeds import Feeds
 from o2trio.simulator._requests import Response
 from tests.independent.o2client import Key, Refused, cancel, create, pack_nonce, settle
@@ -37,23 +37,23 @@ class Heard:
         return self.target.partition("?")[0]
 
 
-def flavours() -> list[Flavour]:
-    """Return flavours in which every choice occurs with each of its values."""
-    hints = get_type_hints(Flavour)
-    choices = {field.name: get_args(hints[field.name]) or (True, False) for field in attrs.fields(Flavour)}
+def flavors() -> list[Flavor]:
+    """Return flavors in which every choice occurs with each of its values."""
+    hints = get_type_hints(Flavor)
+    choices = {field.name: get_args(hints[field.name]) or (True, False) for field in attrs.fields(Flavor)}
     most = max(map(len, choices.values()))
-    return [Flavour(**{name: of[n % len(of)] for name, of in choices.items()}) for n in range(most)]
+    return [Flavor(**{name: of[n % len(of)] for name, of in choices.items()}) for n in range(most)]
 
 
 class Trader(Direct):
     """The independent client with keys that are the same each time; remembers what it asked and heard."""
 
-    def __init__(self, flavour: Flavour) -> None:
+    def __init__(self, flavor: Flavor) -> None:
         self.heard: list[Heard] = []
         exchange = Exchange(default_listings(), lambda: NOW * 1_000_000_000 + 123_456_789)
         # The independent client is strict: it takes a code for an error, and reads every market.
-        readable = attrs.evolve(flavour, data_mark="none", market_rows="whole")
-        super().__init__(exchange, flavour=readable)
+        readable = attrs.evolve(flavor, data_mark="none", market_rows="whole")
+        super().__init__(exchange, flavor=readable)
         self.owner, self.session_key = Key(secret=b"\x01" * 32), Key(secret=b"\x02" * 32)
 
     def ask(self, method: str, path: str, body: object, owner: str | None) -> tuple[int, Any]:
@@ -144,10 +144,10 @@ class Trader(Direct):
 
 @cache
 def heard() -> tuple[Heard, ...]:
-    """Return requests and answers in every flavour, equal ones once."""
+    """Return requests and answers in every flavor, equal ones once."""
     found: dict[tuple[str, bytes], Heard] = {}
-    for flavour in flavours():
-        trader = Trader(flavour)
+    for flavor in flavors():
+        trader = Trader(flavor)
         trader.live()
         for one in trader.heard:
             found.setdefault((one.target, one.answer), one)
@@ -186,19 +186,19 @@ def default_market() -> str:
 
 @cache
 def frames() -> tuple[dict[str, Any], ...]:
-    """Return frames of the server: the recorded ones, and those of the exchange in every flavour."""
+    """Return frames of the server: the recorded ones, and those of the exchange in every flavor."""
     found: dict[str, dict[str, Any]] = {}
     for group, entries in DATA["samples"].items():
         if group != "requests":
             found |= {
                 str(one["message"]): one["message"] for one in entries if isinstance(one.get("message"), dict)
             }
-    for flavour in flavours():
+    for flavor in flavors():
         exchange = Exchange(default_listings(), lambda: NOW * 1_000_000_000)
         market = exchange.markets.markets[0]
         funds = {market.base.asset: 10**30, market.quote.asset: 10**30}
         account = exchange.create_account("trader", funds)
-        feeds = Feeds(exchange, flavour)
+        feeds = Feeds(exchange, flavor)
         feed, texts = feeds.open(), list[str]()
         own = [{"ContractId": account.trade_account_id}]
         for request in requests():

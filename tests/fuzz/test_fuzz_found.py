@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from o2trio._errors import LinkClosed, MessageTooBig, RequestFailed
 from o2trio.rest._answers import Answer
-from o2trio.simulator import Exchange, Flavour, default_listings, open_simulator
+from o2trio.simulator import Exchange, Flavor, default_listings, open_simulator
 from o2trio.simulator._feeds import Feeds
 from o2trio.simulator._ws_frames import ping_frame, text_frame
 from o2trio.transport import _link
@@ -155,7 +155,7 @@ async def test_a_malformed_handshake_is_refused(autojump_clock: MockClock, name:
 
 @pytest.mark.parametrize("acknowledge", [False, True])
 def test_deep_requests_are_refused(acknowledge: bool) -> None:
-    feeds = Feeds(Exchange(default_listings(), lambda: 0), Flavour(acknowledge_unsubscribe=acknowledge))
+    feeds = Feeds(Exchange(default_listings(), lambda: 0), Flavor(acknowledge_unsubscribe=acknowledge))
     feed = feeds.open()
     for depth in range(900, 1100):
         for inner in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):

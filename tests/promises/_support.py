@@ -19,13 +19,13 @@ from o2trio import (
     Trade,
     TradeUpdate,
 )
-from o2trio.simulator import Flavour, Simulator
+from o2trio.simulator import Flavor, Simulator
 
 FUEL = "fFUEL/fUSDC"
 ETH = "fETH/fUSDC"
 BTC = "fBTC/fUSDC"
 
-DEFAULT_FLAVOUR = Flavour()
+DEFAULT_FLAVOR = Flavor()
 UPPER = Options(jitter=lambda: 1.0)
 """Waits are their upper bounds: 1, 2, 4 ... seconds."""
 QUICK = Options(jitter=lambda: 0.1)
@@ -38,10 +38,10 @@ def truth(sim: Simulator, market: str = FUEL, precision: int = 1) -> Any:
 def trades_as_told(sim: Simulator, market: str = FUEL) -> list[Trade]:
     """Return all trades of a market as the simulator's spelling of the protocol tells them."""
     trades = list(sim.exchange.trades(sim.market(market).market_id))
-    if sim.flavour != DEFAULT_FLAVOUR:
-        spell = sim.flavour.trade_id_value
+    if sim.flavor != DEFAULT_FLAVOR:
+        spell = sim.flavor.trade_id_value
         trades = [attrs.evolve(trade, trade_id=str(spell(trade))) for trade in trades]
-    if not sim.flavour.trade_parties:
+    if not sim.flavor.trade_parties:
         nobody: dict[str, Any] = dict.fromkeys(("maker", "taker", "maker_fee", "taker_fee"))
         trades = [attrs.evolve(trade, **nobody) for trade in trades]
     return trades

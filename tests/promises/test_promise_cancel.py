@@ -11,7 +11,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from o2trio import O2Client, Options, Subscription, open_o2
-from o2trio.simulator import Flavour, Simulator, open_simulator
+from o2trio.simulator import Flavor, Simulator, open_simulator
 from tests.promises._support import (
     BTC,
     ETH,
@@ -183,8 +183,8 @@ async def test_the_snapshot_of_a_cancelled_entry_is_not_taken_for_the_next_one(
     autojump_clock: MockClock,
 ) -> None:
     """Snapshots need not say their precision: one that is under way must not fill the book of another."""
-    flavour = Flavour(snapshot_key="orders")
-    async with open_simulator(seed=33, flow=False, flavour=flavour) as sim, open_o2(sim.network) as o2:
+    flavor = Flavor(snapshot_key="orders")
+    async with open_simulator(seed=33, flow=False, flavor=flavor) as sim, open_o2(sim.network) as o2:
         await o2.get_markets()
         async with o2.stream_trades(FUEL):
             step, done = 0, False

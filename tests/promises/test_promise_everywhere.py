@@ -12,7 +12,7 @@ import trustme
 from trio.testing import MockClock
 
 from o2trio import O2Client, O2ConnectionLost, Options, Origin, open_o2
-from o2trio.simulator import Flavour, Simulator, open_simulator
+from o2trio.simulator import Flavor, Simulator, open_simulator
 from tests.promises._support import (
     BTC,
     ETH,
@@ -26,11 +26,11 @@ from tests.promises._support import (
     truth,
 )
 
-FLAVOURS = {
-    "as the server's types": Flavour(),
-    "as the SDKs say": Flavour(
+FLAVORS = {
+    "as the server's types": Flavor(),
+    "as the SDKs say": Flavor(
         snapshot_key="orders",
-        order_flavour=1,
+        order_flavor=1,
         onchain_timestamp="null",
         seen_timestamp="number",
         nonce="hex",
@@ -40,8 +40,8 @@ FLAVOURS = {
         acknowledge_unsubscribe=True,
         cursor_inclusive=True,
     ),
-    "upper case": Flavour(ids="upper", onchain_timestamp="number", nonce="number", error_action="request"),
-    "bare ids": Flavour(ids="bare", seen_timestamp="absent", snapshot_key="orders"),
+    "upper case": Flavor(ids="upper", onchain_timestamp="number", nonce="number", error_action="request"),
+    "bare ids": Flavor(ids="bare", seen_timestamp="absent", snapshot_key="orders"),
 }
 
 AT_ONCE = Options(backoff_initial=0.05, backoff_cap=0.05, indexer_lag=0.0, reads_per_second=1000)
@@ -97,12 +97,12 @@ async def _everything(sim: Simulator, o2: O2Client, *, cut: bool, pace: float = 
     assert subscribed(sim) == []
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("flavor", FLAVORS)
 async def test_every_stream_is_exact_in_every_spelling_of_the_protocol(
-    autojump_clock: MockClock, flavour: str
+    autojump_clock: MockClock, flavor: str
 ) -> None:
     async with (
-        open_simulator(seed=71, rate=3, flavour=FLAVOURS[flavour]) as sim,
+        open_simulator(seed=71, rate=3, flavor=FLAVORS[flavor]) as sim,
         open_o2(sim.network, options=QUICK) as o2,
     ):
         await _everything(sim, o2, cut=True)

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio import O2Client, Subscription, SubscriptionRejected, TopicRefused, open_o2
-from o2trio.simulator import Flavour, Simulator, open_simulator
+from o2trio.simulator import Flavor, Simulator, open_simulator
 from o2trio.streams._refusals import Refusals
 from o2trio.transport._link import Link
 from tests.promises._support import BTC, ETH, FUEL, DepthWatcher, TradeWatcher, collect, settle, subscribed
@@ -62,9 +62,9 @@ async def test_a_refused_subscription_raises_for_its_consumer_only(
     autojump_clock: MockClock, error_action: ErrorAction, kind: str
 ) -> None:
     """Seen elsewhere: the error frame was ignored, so the consumer waited for ever."""
-    flavour = Flavour(error_action=error_action)
+    flavor = Flavor(error_action=error_action)
     async with (
-        open_simulator(seed=2, rate=3, flavour=flavour, flow=False) as sim,
+        open_simulator(seed=2, rate=3, flavor=flavor, flow=False) as sim,
         open_o2(sim.network) as o2,
         o2.events() as events,
     ):

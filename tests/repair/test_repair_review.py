@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from o2trio import Options, Origin, Raw, TradeUpdate, open_o2
 from o2trio.models import Id, OrderUpdate
-from o2trio.simulator import Account, BookOrder, Flavour, Simulator, default_listings, open_simulator
+from o2trio.simulator import Account, BookOrder, Flavor, Simulator, default_listings, open_simulator
 from o2trio.streams import Mailbox, State, identity_keys
 from o2trio.wire import AnyUpdate, Kind
 from tests.streams.world import ORDERS, World, account, orders
@@ -236,7 +236,7 @@ async def test_who_leaves_and_joins_again_at_once_gets_no_trade_of_the_time_befo
 
 async def test_orders_that_do_not_say_their_market_are_found(autojump_clock: MockClock) -> None:
     async with (
-        open_simulator(seed=76, flow=False, flavour=Flavour(order_flavour=1)) as sim,
+        open_simulator(seed=76, flow=False, flavor=Flavor(order_flavor=1)) as sim,
         open_o2(sim.network, options=OPTIONS) as o2,
     ):
         account = sim.create_account()

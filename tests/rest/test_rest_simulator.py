@@ -1,4 +1,4 @@
-"""The client and the public reads against the embedded exchange, in several of its flavours."""
+"""The client and the public reads against the embedded exchange, in several of its flavors."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from o2trio._errors import UnknownMarket
 from o2trio._network import Options
 from o2trio.models import Cursor, DepthChanges, Identity, OrderState, Origin, Resolution
 from o2trio.rest import RestClient
-from o2trio.simulator import Flavour, Simulator, open_simulator
+from o2trio.simulator import Flavor, Simulator, open_simulator
 from tests.rest.test_rest_arguments import open_reads
 
 PAIR = "fFUEL/fUSDC"
 OPTIONS = Options()
-FLAVOURS = [
-    Flavour(),
-    Flavour(
-        snapshot_key="orders", ids="upper", order_flavour=1, onchain_timestamp="null",
+FLAVORS = [
+    Flavor(),
+    Flavor(
+        snapshot_key="orders", ids="upper", order_flavor=1, onchain_timestamp="null",
         seen_timestamp="absent", nonce="hex", trade_parties=False, trade_id="number", cursor_inclusive=True,
     ),
-    Flavour(ids="bare", nonce="number", cursor_inclusive=True),
+    Flavor(ids="bare", nonce="number", cursor_inclusive=True),
 ]  # fmt: skip
 
 
-def ids(simulator: Simulator, flavour: Flavour) -> list[str]:
+def ids(simulator: Simulator, flavor: Flavor) -> list[str]:
     """Return the ids of all trades, oldest first, as the client should read them."""
     market = simulator.market(PAIR)
-    return [str(flavour.trade_id_value(trade)) for trade in simulator.exchange.trades(market.market_id)]
+    return [str(flavor.trade_id_value(trade)) for trade in simulator.exchange.trades(market.market_id)]
 
 
-@pytest.fixture(params=range(len(FLAVOURS)))
-def flavour(request: pytest.FixtureRequest) -> Flavour:
+@pytest.fixture(params=range(len(FLAVORS)))
+def flavor(request: pytest.FixtureRequest) -> Flavor:
     chosen: int = request.param
-    return FLAVOURS[chosen]
+    return FLAVORS[chosen]
 
 
-async def test_market_data(autojump_clock: MockClock, flavour: Flavour) -> None:
-    async with open_simulator(seed=3, flow=False, flavour=flavour) as sim, open_reads(sim.network) as reads:
+async def test_market_data(autojump_clock: MockClock, flavor: Flavor) -> None:
+    async with open_simulator(seed=3, flow=False, flavor=flavor) as sim, open_reads(sim.network) as reads:
         sim.run_flow(600)
         market, exchange = sim.market(PAIR), sim.exchange
         assert await reads.get_health() == "ok"
@@ -76,10 +76,10 @@ async def test_market_data(autojump_clock: MockClock, flavour: Flavour) -> None:
         assert await reads.get_bars(PAIR, "1m", end=end, count_back=5000) == bars
 
 
-async def test_trades_page_by_page(autojump_clock: MockClock, flavour: Flavour) -> None:
-    async with open_simulator(seed=5, flow=False, flavour=flavour) as sim, open_reads(sim.network) as reads:
+async def test_trades_page_by_page(autojump_clock: MockClock, flavor: Flavor) -> None:
+    async with open_simulator(seed=5, flow=False, flavor=flavor) as sim, open_reads(sim.network) as reads:
         sim.run_flow(1200)
-        truth = ids(sim, flavour)
+        truth = ids(sim, flavor)
         assert len(truth) > 120
         assert [trade.trade_id async for trade in reads.iter_trades(PAIR)] == truth
         assert [trade.trade_id async for trade in reads.iter_trades(PAIR, "desc")] == truth[::-1]
@@ -91,8 +91,8 @@ async def test_trades_page_by_page(autojump_clock: MockClock, flavour: Flavour) 
         assert rest == truth[:6][::-1]
 
 
-async def test_account_data(autojump_clock: MockClock, flavour: Flavour) -> None:
-    async with open_simulator(seed=7, flow=False, flavour=flavour) as sim, open_reads(sim.network) as reads:
+async def test_account_data(autojump_clock: MockClock, flavor: Flavor) -> None:
+    async with open_simulator(seed=7, flow=False, flavor=flavor) as sim, open_reads(sim.network) as reads:
         account, market = sim.create_account(), sim.market(PAIR)
         placed = []
         for number in range(230):

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from o2trio.models import normalize_id
-from o2trio.simulator import Account, Exchange, Flavour
+from o2trio.simulator import Account, Exchange, Flavor
 from o2trio.simulator._requests import Response
 from o2trio.simulator._rest import Rest
 from tests.independent.o2client import Client, Key, Refused
@@ -29,9 +29,9 @@ class Clock:
 class Direct(Client):
     """One owner with an account, money and a session; bodies may be changed after they were signed."""
 
-    def __init__(self, exchange: Exchange, *, evm: bool = False, flavour: Flavour | None = None) -> None:
+    def __init__(self, exchange: Exchange, *, evm: bool = False, flavor: Flavor | None = None) -> None:
         self.exchange = exchange
-        self.api = Rest(exchange, flavour or Flavour())
+        self.api = Rest(exchange, flavor or Flavor())
         self.change: Callable[[Any], None] = lambda body: None
         self.last: Response | None = None
         self.lag = 0

@@ -13,22 +13,22 @@ import pytest
 
 from o2trio import InvalidRequest
 from o2trio.models import OrderType, Side
-from o2trio.simulator import Exchange, Flavour, default_listings
+from o2trio.simulator import Exchange, Flavor, default_listings
 from o2trio.simulator._feeds import Feed, Feeds
 from o2trio.simulator._reshape import TRIGGER_ORDER
 from o2trio.simulator._rest import Rest
 
 NOW = 1_790_000_000_123_456_789
-DEFAULTS = Flavour()
+DEFAULTS = Flavor()
 
 
 class Wire:
     """What one flavor puts on the wire: a book, a trade, an account that has both, and all the answers."""
 
-    def __init__(self, flavour: Flavour) -> None:
-        self.flavour = flavour
+    def __init__(self, flavor: Flavor) -> None:
+        self.flavor = flavor
         self.exchange = exchange = Exchange(default_listings(), lambda: NOW)
-        self.feeds, self.rest = Feeds(exchange, flavour), Rest(exchange, flavour)
+        self.feeds, self.rest = Feeds(exchange, flavor), Rest(exchange, flavor)
         self.market = exchange.markets.markets[0]
         assets = (self.market.base.asset, self.market.quote.asset)
         self.one, self.other = (
@@ -193,7 +193,7 @@ SHOWN: dict[str, dict[Any, Check]] = {
         "upper": lambda w: w.order["order_id"].isupper() and len(w.order["order_id"]) == 64,
     },
     "side_case": {"capital": lambda w: (w.trade["side"], w.order["side"]) == ("Buy", "Buy")},
-    "order_flavour": {1: lambda w: "account" in w.order and "owner" not in w.order},
+    "order_flavor": {1: lambda w: "account" in w.order and "owner" not in w.order},
     "order_type": {"null": lambda w: w.order["order_type"] is None},
     "trigger_orders": {
         True: lambda w: (
@@ -344,7 +344,7 @@ ELSEWHERE = {
 
 READINGS = [
     (name, choice)
-    for name, choices in Flavour.choices().items()
+    for name, choices in Flavor.choices().items()
     for choice in choices[1:]
     if name not in ELSEWHERE
 ]
@@ -361,26 +361,26 @@ def test_a_reading_is_on_the_wire_and_the_default_is_not(name: str, choice: Any)
     assert not default
 
 
-@pytest.mark.parametrize("name", Flavour.choices())
+@pytest.mark.parametrize("name", Flavor.choices())
 def test_the_default_comes_first(name: str) -> None:
-    first, *others = Flavour.choices()[name]
+    first, *others = Flavor.choices()[name]
     assert first == getattr(DEFAULTS, name)
     assert others
     assert first not in others
 
 
 def test_every_field_is_documented() -> None:
-    documentation = Flavour.__doc__ or ""
-    assert [name for name in Flavour.choices() if f"      {name}: " not in documentation] == []
+    documentation = Flavor.__doc__ or ""
+    assert [name for name in Flavor.choices() if f"      {name}: " not in documentation] == []
 
 
 def test_a_flavor_is_described_as_it_is_parsed() -> None:
-    text = "side_names=bids stale_update=true order_flavour=1"
-    flavour = Flavour.parse(text.split())
-    assert flavour == Flavour(side_names="bids", stale_update=True, order_flavour=1)
-    assert set(flavour.describe().split()) == set(text.split())
-    assert Flavour().describe() == ""
-    assert Flavour.parse(["stale_update=false"]) == Flavour()
+    text = "side_names=bids stale_update=true order_flavor=1"
+    flavor = Flavor.parse(text.split())
+    assert flavor == Flavor(side_names="bids", stale_update=True, order_flavor=1)
+    assert set(flavor.describe().split()) == set(text.split())
+    assert Flavor().describe() == ""
+    assert Flavor.parse(["stale_update=false"]) == Flavor()
 
 
 @pytest.mark.parametrize(
@@ -389,16 +389,16 @@ def test_a_flavor_is_described_as_it_is_parsed() -> None:
 )
 def test_an_unknown_flavor_is_refused(pair: str, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        Flavour.parse([pair])
+        Flavor.parse([pair])
 
 
 def test_what_is_drawn_covers_everything_a_client_must_survive() -> None:
     random = Random(1)
-    drawn = [Flavour.draw(random) for _ in range(2000)]
-    seen = {name: {getattr(flavour, name) for flavour in drawn} for name in Flavour.choices()}
+    drawn = [Flavor.draw(random) for _ in range(2000)]
+    seen = {name: {getattr(flavor, name) for flavor in drawn} for name in Flavor.choices()}
     missing = {
         (name, choice)
-        for name, choices in Flavour.choices().items()
+        for name, choices in Flavor.choices().items()
         for choice in choices
         if choice not in seen[name]
     }
@@ -410,4 +410,4 @@ def test_what_is_drawn_covers_everything_a_client_must_survive() -> None:
         ("second_subscribe", "replaced"),
         ("second_subscribe", "ignored"),
     }
-    assert Flavour.draw(Random(5)) == Flavour.draw(Random(5))
+    assert Flavor.draw(Random(5)) == Flavor.draw(Random(5))

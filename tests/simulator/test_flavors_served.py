@@ -10,14 +10,14 @@ from trio.testing import MockClock
 from wsproto.events import BytesMessage
 
 from o2trio.cli import main
-from o2trio.simulator import Account, Flavour, open_simulator
+from o2trio.simulator import Account, Flavor, open_simulator
 from o2trio.simulator._accounts import SessionRecord
-from o2trio.simulator._encode import DEFAULT_FLAVOUR
+from o2trio.simulator._encode import DEFAULT_FLAVOR
 from o2trio.simulator._reshape import reshape_answer
 
 
 async def test_messages_in_binary_frames_and_heartbeats_in_text(autojump_clock: MockClock, dial: Any) -> None:
-    async with open_simulator(flavour=Flavour(frames="binary")) as sim:
+    async with open_simulator(flavor=Flavor(frames="binary")) as sim:
         market_id = sim.market("fFUEL/fUSDC").market_id
         socket = await dial(sim)
         await socket.send({"action": "subscribe_depth", "market_id": market_id, "precision": "10"})
@@ -34,7 +34,7 @@ async def test_messages_in_binary_frames_and_heartbeats_in_text(autojump_clock: 
 @pytest.mark.parametrize("choice", ["protocol", "error", "json"])
 async def test_the_answer_to_a_text_ping(autojump_clock: MockClock, dial: Any, choice: Any) -> None:
     answers = {"error": {"code": 1002, "message": "malformed request"}, "json": {"action": "PONG"}}
-    async with open_simulator(flavour=Flavour(heartbeat=choice)) as sim:
+    async with open_simulator(flavor=Flavor(heartbeat=choice)) as sim:
         socket = await dial(sim)
         await socket.send("PING")
         await socket.send({"action": "subscribe_nothing"})
@@ -46,12 +46,12 @@ async def test_the_answer_to_a_text_ping(autojump_clock: MockClock, dial: Any, c
 def test_a_session_in_text(exchange: Any) -> None:
     account: Account = exchange.create_account("one", {})
     session = SessionRecord(session_id=account.owner, expiry=5, contract_ids=())
-    shown = {"session": DEFAULT_FLAVOUR._session(session)}
-    assert reshape_answer(Flavour(session="text"), "/v1/accounts", shown) == {
+    shown = {"session": DEFAULT_FLAVOR._session(session)}
+    assert reshape_answer(Flavor(session="text"), "/v1/accounts", shown) == {
         "session": {"session_id": account.owner.id, "expiry": None}
     }
     none = {"session": None}
-    assert reshape_answer(Flavour(session="text"), "/v1/accounts", none) == none
+    assert reshape_answer(Flavor(session="text"), "/v1/accounts", none) == none
 
 
 def test_the_command_refuses_an_unknown_reading(capsys: pytest.CaptureFixture[str]) -> None:

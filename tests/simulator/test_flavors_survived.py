@@ -11,14 +11,14 @@ import trio
 from trio.testing import MockClock
 
 from o2trio import DepthBook, Options, Origin, open_o2
-from o2trio.simulator import Account, Flavour, Simulator, open_simulator
+from o2trio.simulator import Account, Flavor, Simulator, open_simulator
 
 PAIR = "fFUEL/fUSDC"
 OPTIONS = Options(jitter=lambda: 0.1)
 
 READINGS = [
     (name, choice)
-    for name, choices in Flavour.choices().items()
+    for name, choices in Flavor.choices().items()
     for choice in choices[1:]
     # Differences are what current sources say, and no frame tells them from new sizes. The other is below.
     if choice not in ("absolute", "protocol")
@@ -99,10 +99,10 @@ class Watcher:
         assert len({trade.trade_id for trade in told}) == len(told)
 
 
-async def live(flavour: Flavour) -> Watcher:
+async def live(flavor: Flavor) -> Watcher:
     """Watch everything for two minutes, with a quiet one among them and a cut in the middle."""
     async with (
-        open_simulator(seed=71, rate=2, flavour=flavour) as sim,
+        open_simulator(seed=71, rate=2, flavor=flavor) as sim,
         open_o2(sim.network, options=OPTIONS) as o2,
         trio.open_nursery() as nursery,
     ):
@@ -130,7 +130,7 @@ async def live(flavour: Flavour) -> Watcher:
 async def test_all_streams_are_true_under_a_reading(
     autojump_clock: MockClock, name: str, choice: Any
 ) -> None:
-    watcher = await live(attrs.evolve(Flavour(), **{name: choice}))
+    watcher = await live(attrs.evolve(Flavor(), **{name: choice}))
     watcher.check()
 
 
@@ -138,13 +138,13 @@ async def test_all_streams_are_true_under_a_reading(
 async def test_all_streams_are_true_under_several_readings_at_once(
     autojump_clock: MockClock, seed: int
 ) -> None:
-    watcher = await live(Flavour.draw(Random(seed)))
+    watcher = await live(Flavor.draw(Random(seed)))
     watcher.check()
 
 
 async def test_without_an_answer_to_ping_quiet_streams_are_marked(autojump_clock: MockClock) -> None:
     """A quiet connection looks dead and is dialed again. What may be lost is marked, and books are true."""
-    watcher = await live(Flavour(heartbeat="protocol"))
+    watcher = await live(Flavor(heartbeat="protocol"))
     watcher.check_books()
     assert Origin.GAP in {item.origin for item in watcher.items["orders"]}
     assert watcher.items["depth"][-1].epoch == 2

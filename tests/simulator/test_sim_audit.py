@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio.models import OrderType, Side
-from o2trio.simulator import AuditOverflow, Exchange, Flavour, Revert, default_listings, open_simulator
+from o2trio.simulator import AuditOverflow, Exchange, Flavor, Revert, default_listings, open_simulator
 from o2trio.simulator._audit import MAX_STALE_SECONDS
 from o2trio.simulator._flow import Flow
 from o2trio.simulator._markets import make_id
@@ -173,7 +173,7 @@ def test_a_lagging_read_is_what_was_read_then(limit: int) -> None:
     flow = Flow(exchange, default_listings()[:1], rate=1.0, seed=5)
     flow.open_books()
     exchange.seal()
-    rest, then = Rest(exchange, Flavour()), dict[int, list[bytes]]()
+    rest, then = Rest(exchange, Flavor()), dict[int, list[bytes]]()
     targets = _targets(exchange)
     for step in range(400):
         now[0] += random.randint(1, 200_000_000)
@@ -201,7 +201,7 @@ def test_a_lagging_read_does_not_show_an_unfinished_block(exchange: Exchange) ->
     order = exchange.place(
         account, market.market_id, Side.BUY, price=24_000, quantity=10**12, order_type=OrderType("Spot")
     )
-    rest, query = Rest(exchange, Flavour()), {"market_id": market.market_id}
+    rest, query = Rest(exchange, Flavor()), {"market_id": market.market_id}
     depth = f"/v1/depth?{urlencode({**query, 'precision': 10})}"
     one = f"/v1/order?{urlencode({**query, 'order_id': order.order_id})}"
     assert json.loads(rest.respond("GET", depth).body)["orders"]["buys"] != []

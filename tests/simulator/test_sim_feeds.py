@@ -12,20 +12,20 @@ import pytest
 
 from o2trio import wire
 from o2trio.models import Id, OrderType, Side
-from o2trio.simulator import Account, Exchange, Flavour, Revert, default_listings
+from o2trio.simulator import Account, Exchange, Flavor, Revert, default_listings
 from o2trio.simulator._feeds import Feed, Feeds
 from o2trio.simulator._flow import Flow
 from o2trio.simulator._markets import make_id
 
 Load = Callable[[str], Any]
 
-FLAVOURS = [
-    Flavour(),
-    Flavour(snapshot_key="orders", ids="bare", order_flavour=1, onchain_timestamp="null", nonce="hex"),
-    Flavour(
+FLAVORS = [
+    Flavor(),
+    Flavor(snapshot_key="orders", ids="bare", order_flavor=1, onchain_timestamp="null", nonce="hex"),
+    Flavor(
         ids="upper", onchain_timestamp="number", seen_timestamp="number", nonce="number", trade_id="number"
     ),
-    Flavour(
+    Flavor(
         seen_timestamp="absent", trade_parties=False, error_action="request", acknowledge_unsubscribe=True
     ),
 ]
@@ -34,9 +34,9 @@ FLAVOURS = [
 class _World:
     """An exchange with two accounts and its feeds."""
 
-    def __init__(self, exchange: Exchange, flavour: Flavour | None = None) -> None:
+    def __init__(self, exchange: Exchange, flavor: Flavor | None = None) -> None:
         self.exchange = exchange
-        self.feeds = Feeds(exchange, flavour or Flavour())
+        self.feeds = Feeds(exchange, flavor or Flavor())
         self.market = exchange.markets.markets[0]
         self.market_id = self.market.market_id
         assets = (self.market.base.asset, self.market.quote.asset)
@@ -293,8 +293,8 @@ def test_trades_orders_balances_and_nonce_have_the_documented_shapes(world: _Wor
         assert set(frame) - {"market_id"} == {"action", key, *STAMPS}
 
 
-def test_flavour_one_of_orders(world: _World, exchange: Exchange) -> None:
-    world.feeds.flavour = Flavour(order_flavour=1)
+def test_flavor_one_of_orders(world: _World, exchange: Exchange) -> None:
+    world.feeds.flavor = Flavor(order_flavor=1)
     feed = world.feeds.open()
     _ask(feed, "subscribe_orders", identities=_who(world.other))
     world.place(world.one, Side.SELL, 25_000, 4 * 10**11)
@@ -313,7 +313,7 @@ def test_flavour_one_of_orders(world: _World, exchange: Exchange) -> None:
 
 
 def test_market_orders_want_quote_and_bounds_are_numbers(world: _World, exchange: Exchange) -> None:
-    world.feeds.flavour = Flavour(order_flavour=1)
+    world.feeds.flavor = Flavor(order_flavor=1)
     feed = world.feeds.open()
     _ask(feed, "subscribe_orders", identities=_who(world.other))
     bounded = OrderType("BoundedMarket", max_price=26_000, min_price=24_000)
@@ -360,9 +360,9 @@ def test_equal_subscriptions_share_one_encoded_text(world: _World) -> None:
     assert texts[0] is texts[1] is texts[2]
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_the_library_reads_every_flavour(exchange: Exchange, flavour: Flavour) -> None:
-    world = _World(exchange, flavour)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_the_library_reads_every_flavor(exchange: Exchange, flavor: Flavor) -> None:
+    world = _World(exchange, flavor)
     feed = world.feeds.open()
     frames = feed.receive(
         json.dumps({"action": "subscribe_depth", "market_id": world.market_id, "precision": "10"}), 0.0
@@ -386,7 +386,7 @@ def test_the_library_reads_every_flavour(exchange: Exchange, flavour: Flavour) -
         kinds.BALANCES,
     ]
     expected += [kinds.NONCE, kinds.NONCE]
-    if flavour.acknowledge_unsubscribe:
+    if flavor.acknowledge_unsubscribe:
         expected.append(kinds.ACKNOWLEDGEMENT)
     decoded = [wire.decode(text) for text in frames]
     assert [frame.kind for frame in decoded] == expected
@@ -520,7 +520,7 @@ def test_refuses_the_next_subscriptions_on_demand(world: _World) -> None:
 
 @pytest.mark.parametrize(("shape", "extra"), [("error", {"action": "error"}), ("request", None)])
 def test_error_frames_in_other_shapes(exchange: Exchange, shape: Any, extra: dict[str, str] | None) -> None:
-    world = _World(exchange, Flavour(error_action=shape))
+    world = _World(exchange, Flavor(error_action=shape))
     (answer,) = _ask(world.feeds.open(), "subscribe_depth", **_MARKET, precision="x")
     expected = {"code": 6002, "message": "Invalid precision"}
     assert answer == {**expected, **(extra or {"action": "subscribe_depth", **_MARKET})}

@@ -1,4 +1,4 @@
-"""The REST reads about accounts and in human numbers, cursors with ties, and the flavours of REST."""
+"""The REST reads about accounts and in human numbers, cursors with ties, and the flavors of REST."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from o2trio.models import OrderType, Side
-from o2trio.simulator import Account, Exchange, Flavour, default_listings
+from o2trio.simulator import Account, Exchange, Flavor, default_listings
 from o2trio.simulator._encode import dump
 from o2trio.simulator._flow import Flow
 from o2trio.simulator._markets import make_id
@@ -48,7 +48,7 @@ def traded(exchange: Exchange) -> Exchange:
 
 
 def test_trades_of_an_account(traded: Exchange) -> None:
-    rest, asked = Rest(traded, Flavour()), {"market_id": MARKET, "direction": "asc", "count": 50}
+    rest, asked = Rest(traded, Flavor()), {"market_id": MARKET, "direction": "asc", "count": 50}
     for name, roles in (("one", ["maker", "taker", "both"]), ("two", ["taker", "maker"]), ("three", [])):
         answer = get(rest, "/v1/trades_by_account", **asked, contract=make_id("account", name))
         assert answer["market_id"] == MARKET
@@ -67,7 +67,7 @@ def test_active_orders(exchange: Exchange) -> None:
     orders = [place(exchange, one, Side.BUY, price) for price in (24_000, 24_100, 24_200)]
     exchange.cancel(one, exchange.orders[next(iter(exchange.orders))].order_id)
     answer = get(
-        Rest(exchange, Flavour()), "/v1/orders/active", market_id=MARKET, contract=one.trade_account_id
+        Rest(exchange, Flavor()), "/v1/orders/active", market_id=MARKET, contract=one.trade_account_id
     )
     assert answer == {
         "identity": {"ContractId": one.trade_account_id},
@@ -77,7 +77,7 @@ def test_active_orders(exchange: Exchange) -> None:
 
 
 def test_the_window_is_empty(exchange: Exchange) -> None:
-    rest, one = Rest(exchange, Flavour()), account(exchange, "one")
+    rest, one = Rest(exchange, Flavor()), account(exchange, "one")
     asked = {"trade_account_id": one.trade_account_id, "nonce_session_id": 3}
     assert get(rest, "/v1/accounts/window", **asked) == {"nonce_session_id": "3", "base": "0", "slots": []}
     for wrong, status, code in (
@@ -90,7 +90,7 @@ def test_the_window_is_empty(exchange: Exchange) -> None:
 
 
 def test_fees(exchange: Exchange) -> None:
-    rest = Rest(exchange, Flavour())
+    rest = Rest(exchange, Flavor())
     entry = {"market_id": MARKET, "maker_fee": "0", "taker_fee": "100"}
     assert get(rest, "/v1/markets/fees")[0] == entry
     assert get(rest, "/v1/markets/fees", market_id=MARKET) == [entry]
@@ -109,9 +109,9 @@ def test_pages_over_ties_are_exact(
     """Everything happens in one moment, so that only the ids tell items apart."""
     one = account(exchange, "one")
     placed = [place(exchange, one, Side.SELL if n % 2 == 0 else Side.BUY, 25_000) for n in range(24)]
-    flavour = Flavour(cursor_inclusive=inclusive, ids=ids, order_timestamp=unit)
-    rest = Rest(exchange, flavour)
-    trades = [str(flavour.trade_id_value(trade)) for trade in exchange.trades(MARKET)]
+    flavor = Flavor(cursor_inclusive=inclusive, ids=ids, order_timestamp=unit)
+    rest = Rest(exchange, flavor)
+    trades = [str(flavor.trade_id_value(trade)) for trade in exchange.trades(MARKET)]
     orders = [order_id if ids == "prefixed" else order_id[2:] for order_id in placed]
     for kind, name, truth, query in (
         ("trades", "trade_id", trades, {}),
@@ -136,7 +136,7 @@ def test_an_order_cursor_in_any_spelling(exchange: Exchange) -> None:
     one = account(exchange, "one")
     placed = [place(exchange, one, Side.BUY, 24_000) for _ in range(3)]
     whose = {"market_id": MARKET, "contract": one.trade_account_id, "direction": "asc", "count": 9}
-    rest = Rest(exchange, Flavour(ids="upper"))
+    rest = Rest(exchange, Flavor(ids="upper"))
     for spelled in (placed[0], placed[0][2:].upper()):
         cursor = {"start_timestamp": NOW_MS // 1000, "start_order_id": spelled}
         assert len(get(rest, "/v1/orders", **whose, **cursor)["orders"]) == 2
@@ -152,7 +152,7 @@ def test_aggregated_book(exchange: Exchange) -> None:
     one = account(exchange, "one")
     for price in (24_000, 24_100):
         place(exchange, one, Side.BUY, price)
-    rest = Rest(exchange, Flavour())
+    rest = Rest(exchange, Flavor())
     answer = get(rest, "/v1/aggregated/orderbook", market_pair="ffuel_fusdc", depth=1)
     assert answer == {"timestamp": NOW_MS, "bids": [[Decimal("0.0241"), 1000]], "asks": []}
     everything = get(rest, "/v1/aggregated/orderbook", market_pair="fFUEL_fUSDC", depth=0, level=3)
@@ -160,7 +160,7 @@ def test_aggregated_book(exchange: Exchange) -> None:
     gecko = get(rest, "/v1/aggregated/coingecko/orderbook", ticker_id="fFUEL_fUSDC")
     assert gecko == {"ticker_id": "fFUEL_fUSDC", **everything}
     as_text = get(
-        Rest(exchange, Flavour(human_numbers="text")), "/v1/aggregated/orderbook", market_pair="fFUEL_fUSDC"
+        Rest(exchange, Flavor(human_numbers="text")), "/v1/aggregated/orderbook", market_pair="fFUEL_fUSDC"
     )
     assert as_text["bids"][0][0] == "0.024100"
     for wrong in ({"depth": 501}, {"level": 4}, {"market_pair": "fFUEL_fEUR"}):
@@ -169,12 +169,12 @@ def test_aggregated_book(exchange: Exchange) -> None:
 
 
 def test_aggregated_day(traded: Exchange) -> None:
-    rest = Rest(traded, Flavour())
+    rest = Rest(traded, Flavor())
     ticker = get(rest, "/v1/aggregated/ticker")
     numbers = {"last_price": Decimal("0.0249"), "base_volume": 3000, "quote_volume": 75}
     assert ticker["fFUEL_fUSDC"] == numbers
     assert ticker["fBTC_fUSDC"] == {"last_price": None, "base_volume": 0, "quote_volume": 0}
-    listed = get(Rest(traded, Flavour(catalogue="list")), "/v1/aggregated/ticker")
+    listed = get(Rest(traded, Flavor(catalogue="list")), "/v1/aggregated/ticker")
     assert listed[0] == {"market_pair": "fFUEL_fUSDC", **numbers}
     first, _, quiet = get(rest, "/v1/aggregated/summary")
     assert first == {
@@ -192,7 +192,7 @@ def test_aggregated_day(traded: Exchange) -> None:
 
 
 def test_aggregated_trades_and_assets(traded: Exchange) -> None:
-    rest = Rest(traded, Flavour())
+    rest = Rest(traded, Flavor())
     trades = get(rest, "/v1/aggregated/trades", market_pair="fFUEL_fUSDC")
     assert [trade["price"] for trade in trades] == [Decimal("0.0249"), Decimal("0.0251"), Decimal("0.025")]
     assert {trade["type"] for trade in trades} == {"buy"}
@@ -201,18 +201,18 @@ def test_aggregated_trades_and_assets(traded: Exchange) -> None:
     assets = get(rest, "/v1/aggregated/assets")
     assert list(assets) == ["fFUEL", "fUSDC", "fETH", "fBTC"]
     assert (assets["fUSDC"]["taker_fee"], assets["fBTC"]["min_deposit"]) == (Decimal("0.0001"), "0.00000001")
-    listed = get(Rest(traded, Flavour(catalogue="list")), "/v1/aggregated/assets")
+    listed = get(Rest(traded, Flavor(catalogue="list")), "/v1/aggregated/assets")
     assert [asset["symbol"] for asset in listed] == list(assets)
 
 
-# -- flavours --------------------------------------------------------------------------------------
+# -- flavors --------------------------------------------------------------------------------------
 
 
-def test_flavours_of_market_data(traded: Exchange) -> None:
-    plain = Rest(traded, Flavour())
+def test_flavors_of_market_data(traded: Exchange) -> None:
+    plain = Rest(traded, Flavor())
     other = Rest(
         traded,
-        Flavour(
+        Flavor(
             trades_envelope=False, rest_levels="pairs", heeds_limit=False, bars="sum", single="object",
             ticker_names="long", trade_id="hex",
         ),
@@ -246,33 +246,33 @@ def test_flavours_of_market_data(traded: Exchange) -> None:
     assert not {"buy_volume", "sell_volume", "timestamp"} & set(summed)
 
 
-def test_flavours_of_accounts(exchange: Exchange) -> None:
+def test_flavors_of_accounts(exchange: Exchange) -> None:
     one = account(exchange, "one")
     orders = [place(exchange, one, Side.BUY, 24_000) for _ in range(2)]
     exchange.cancel(one, exchange.orders[next(iter(exchange.orders))].order_id)
     whose = {"market_id": MARKET, "contract": one.trade_account_id, "direction": "asc", "count": 9}
-    everything = Flavour(order_timestamp="milliseconds")
-    closed = Flavour(order_timestamp="milliseconds", is_open_false="closed")
-    for flavour, expected in ((everything, orders), (closed, orders[:1])):
-        answer = get(Rest(exchange, flavour), "/v1/orders", **whose, is_open="false")["orders"]
+    everything = Flavor(order_timestamp="milliseconds")
+    closed = Flavor(order_timestamp="milliseconds", is_open_false="closed")
+    for flavor, expected in ((everything, orders), (closed, orders[:1])):
+        answer = get(Rest(exchange, flavor), "/v1/orders", **whose, is_open="false")["orders"]
         assert [order["order_id"] for order in answer] == expected
         assert {order["timestamp"] for order in answer} == {str(NOW_MS)}
-        still = get(Rest(exchange, flavour), "/v1/orders", **whose, is_open="true")["orders"]
+        still = get(Rest(exchange, flavor), "/v1/orders", **whose, is_open="true")["orders"]
         assert [order["order_id"] for order in still] == orders[1:]
     held = {"asset_id": exchange.markets.markets[0].quote.asset, "contract": one.trade_account_id}
     for fee in (True, False):
-        answer = get(Rest(exchange, Flavour(book_fee=fee)), "/v1/balance", **held)
+        answer = get(Rest(exchange, Flavor(book_fee=fee)), "/v1/balance", **held)
         (book,) = answer["order_books"].values()
         assert ("fee" in book) is fee
 
 
 def test_every_read_survives_a_busy_exchange() -> None:
-    """Every account and pair can be asked in every flavour without an error."""
+    """Every account and pair can be asked in every flavor without an error."""
     exchange = Exchange(default_listings(), lambda: NOW_MS * 1_000_000)
     flow = Flow(exchange, default_listings(), rate=1.0, seed=2)
     for _ in range(500):
         flow.step()
-    rest = Rest(exchange, Flavour(ids="upper", human_numbers="text", catalogue="list", single="object"))
+    rest = Rest(exchange, Flavor(ids="upper", human_numbers="text", catalogue="list", single="object"))
     for market in exchange.markets.markets:
         pair = f"{market.base.symbol}_{market.quote.symbol}"
         for path in ("orderbook", "trades"):
@@ -301,14 +301,14 @@ def test_no_number_is_written_with_an_exponent(
     exchange: Exchange, numbers: Literal["number", "text"]
 ) -> None:
     """Seen here: ``1E-9``, which parsers of decimals in other languages refuse."""
-    flavour = Flavour(human_numbers=numbers)
-    assert dump([flavour.human(Decimal(text)) for text in ("1E-9", "1E+3", "-0E-8", "0.025")]) == (
+    flavor = Flavor(human_numbers=numbers)
+    assert dump([flavor.human(Decimal(text)) for text in ("1E-9", "1E+3", "-0E-8", "0.025")]) == (
         "[0.000000001,1000,-0.00000000,0.025]"
         if numbers == "number"
         else '["0.000000001","1000","-0.00000000","0.025"]'
     )
     exchange.place(account(exchange, "one"), MARKET, Side.BUY, price=100, quantity=10**17, order_type=SPOT)
-    rest = Rest(exchange, flavour)
+    rest = Rest(exchange, flavor)
     for path in AGGREGATED:
         body = rest.respond("GET", path).body.decode()
         written = re.findall(r"[\d.]+[eE][+-]?\d+", re.sub(r'"0x\w+"', "", body))

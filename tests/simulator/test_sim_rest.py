@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from o2trio.models import OrderType, Side
-from o2trio.simulator import Account, Exchange, Flavour
+from o2trio.simulator import Account, Exchange, Flavor
 from o2trio.simulator._markets import make_id
 from o2trio.simulator._rest import Rest
 
@@ -40,7 +40,7 @@ def account(exchange: Exchange) -> Account:
 
 @pytest.fixture
 def rest(exchange: Exchange) -> Rest:
-    return Rest(exchange, Flavour())
+    return Rest(exchange, Flavor())
 
 
 def _trade(exchange: Exchange, account: Account, *prices: int) -> None:
@@ -96,7 +96,7 @@ def test_trades_in_both_directions_with_a_cursor(rest: Rest, exchange: Exchange,
     assert [trade["price"] for trade in newer] == ["25050", "25060"]
     oldest = get(rest, "/v1/trades", market_id=MARKET, direction="asc", count=1)["trades"]
     assert [trade["price"] for trade in oldest] == ["25000"]
-    inclusive = Rest(exchange, Flavour(cursor_inclusive=True))
+    inclusive = Rest(exchange, Flavor(cursor_inclusive=True))
     again = get(inclusive, "/v1/trades", market_id=MARKET, direction="asc", count=50, **cursor)["trades"]
     assert [trade["price"] for trade in again] == ["25040", "25050", "25060"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from o2trio._trading_errors import MissingExtra
 from o2trio.models import Identity, Side
-from o2trio.simulator import Exchange, Flavour, default_listings
+from o2trio.simulator import Exchange, Flavor, default_listings
 from o2trio.simulator._faucet import FAUCET_UNITS
 from o2trio.simulator._revert_text import LOGGED
 from o2trio.trading._reverts import decode_revert
@@ -390,7 +390,7 @@ def _fail(client: Direct, name: str) -> object:
 @pytest.mark.parametrize("text", ["logs", "escaped", "receipts", "structured", "typed"])
 @pytest.mark.parametrize("envelope", ["plain", "coded", "landed"])
 def test_reverts_in_every_dress(exchange: Exchange, envelope: Any, text: Any, name: str) -> None:
-    client = Direct(exchange, flavour=Flavour(revert_envelope=envelope, revert_text=text))
+    client = Direct(exchange, flavor=Flavor(revert_envelope=envelope, revert_text=text))
     client.set_up()
     answer = client.refused(lambda: _fail(client, name))
     assert client.last is not None
@@ -428,7 +428,7 @@ def test_a_failing_action_takes_the_others_back(client: Direct) -> None:
 
 
 def test_coded_errors_with_status_200(exchange: Exchange) -> None:
-    client = Direct(exchange, flavour=Flavour(refusal_status="ok"))
+    client = Direct(exchange, flavor=Flavor(refusal_status="ok"))
     client.set_up()
     envelope = client.refused(lambda: client.act(client.market(0)))
     assert client.last is not None
@@ -468,7 +468,7 @@ def test_services(exchange: Exchange) -> None:
     assert client.refused(lambda: client.send("POST", "/analytics/v1/whitelist", body))["code"] == 4003
     code = client.get("/analytics/v1/referral/code-info", code="friend")
     assert code == {"valid": False, "ownerAddress": None, "isActive": False}
-    friendly = Direct(exchange, flavour=Flavour(whitelist="open"))
+    friendly = Direct(exchange, flavor=Flavor(whitelist="open"))
     answer = friendly.send("POST", "/analytics/v1/whitelist", body)
     assert answer == {"success": True, "tradeAccount": NOBODY, "alreadyWhitelisted": True}
 

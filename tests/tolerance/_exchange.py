@@ -12,7 +12,7 @@ import trio
 
 from o2trio import FuelWallet, O2Client, open_o2
 from o2trio.models import Identity
-from o2trio.simulator import Account, Exchange, Flavour, default_listings
+from o2trio.simulator import Account, Exchange, Flavor, default_listings
 from o2trio.simulator._rest import Rest
 from tests.tolerance._cases import OPTIONS
 from tests.tolerance._server import Asked, RawServer, Reply, reply
@@ -51,7 +51,7 @@ async def changed(change: Callable[[Asked, Any], Any]) -> AsyncGenerator[World]:
         for side in (market.base, market.quote):
             exchange.deposit(account, side.asset, 10**6 * 10**side.decimals)
     exchange.seal()
-    api = Rest(exchange, Flavour())
+    api = Rest(exchange, Flavor())
 
     def rest(asked: Asked) -> Reply:
         owner = asked.headers.get("o2-owner-id", "")

@@ -27,7 +27,7 @@ from o2trio.models import Id, Identity, Rows, Side
 from o2trio.simulator import (
     Account,
     BookOrder,
-    Flavour,
+    Flavor,
     Listing,
     Simulator,
     default_listings,
@@ -123,14 +123,14 @@ async def open_world(
     owner: Signer | None = None,
     options: Options = QUICK,
     listings: Sequence[Listing] | None = None,
-    flavour: Flavour | None = None,
+    flavor: Flavor | None = None,
     version: int | None = None,
     **network: Any,
 ) -> AsyncGenerator[World]:
     """Open everything; `network` changes fields of the client's network."""
     owner = owner or FuelWallet.from_key("11" * 32)
     markets = default_listings()[:2] if listings is None else listings
-    async with open_simulator(seed=3, markets=markets, flow=False, flavour=flavour or Flavour()) as sim:
+    async with open_simulator(seed=3, markets=markets, flow=False, flavor=flavor or Flavor()) as sim:
         if version is not None:
             sim.exchange.new_account_version = version
         account = sim.exchange.open_account(Identity.address(owner.address))

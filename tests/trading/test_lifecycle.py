@@ -26,7 +26,7 @@ from o2trio import (
     Verdict,
 )
 from o2trio.models import Id, Identity
-from o2trio.simulator import Flavour
+from o2trio.simulator import Flavor
 from o2trio.simulator._faucet import FAUCET_UNITS
 from tests.trading._world import ACCOUNTS, FUEL, WITHDRAW, World, open_world
 
@@ -126,7 +126,7 @@ async def test_faucet_is_broken(autojump_clock: MockClock, broken: str) -> None:
 
 @pytest.mark.parametrize("whitelist", ["retired", "open"])
 async def test_whitelist_is_never_fatal(autojump_clock: MockClock, whitelist: Any) -> None:
-    async with open_world(flavour=Flavour(whitelist=whitelist)) as world:
+    async with open_world(flavor=Flavor(whitelist=whitelist)) as world:
         await _list_with_whitelist(world)
         made = await world.o2.setup_account(NEW)
         assert world.statuses(WHITELIST) == [400 if whitelist == "retired" else 200]

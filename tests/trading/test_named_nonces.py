@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from o2trio import ApiError, OnChainRevert, OutcomeUnknown
-from o2trio.simulator import Flavour
+from o2trio.simulator import Flavor
 from o2trio.trading._refusals import is_stale, right_nonce
 from o2trio.trading._tracks import FARTHEST, SequentialTrack
 from tests.trading._world import (
@@ -198,7 +198,7 @@ async def test_a_revert_names_the_next_nonce(
 ) -> None:
     """One that names it saves a read; after one that does not, the nonce is read as before."""
     async with (
-        open_world(flavour=Flavour(revert_text=texts)) as world,
+        open_world(flavor=Flavor(revert_text=texts)) as world,
         world.o2.session(world.owner, FUEL) as session,
     ):
         await session.settle()

@@ -33,7 +33,7 @@ from o2trio import (
     UnknownMarket,
 )
 from o2trio.models import Side
-from o2trio.simulator import Flavour
+from o2trio.simulator import Flavor
 from o2trio.trading import RegisterReferer, SettleBalance
 from tests.trading._world import (
     ACTIONS,
@@ -116,7 +116,7 @@ async def test_reverts(
     autojump_clock: MockClock, kind: str, price: str, quantity: str, variant: str | None, envelope: Any
 ) -> None:
     async with (
-        open_world(flavour=Flavour(revert_envelope=envelope)) as world,
+        open_world(flavor=Flavor(revert_envelope=envelope)) as world,
         world.o2.session(world.owner, FUEL) as session,
     ):
         nonce = world.account.nonce
@@ -146,7 +146,7 @@ async def test_window_of_prices(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize("revert_text", ["logs", "escaped", "receipts", "structured", "typed"])
 async def test_reverts_in_every_spelling(autojump_clock: MockClock, revert_text: Any) -> None:
     async with (
-        open_world(flavour=Flavour(revert_text=revert_text)) as world,
+        open_world(flavor=Flavor(revert_text=revert_text)) as world,
         world.o2.session(world.owner, FUEL) as session,
     ):
         with pytest.raises(OnChainRevert) as caught:
@@ -154,16 +154,12 @@ async def test_reverts_in_every_spelling(autojump_clock: MockClock, revert_text:
         assert (caught.value.enum, caught.value.variant) == ("OrderCreationError", "OrderPartiallyFilled")
 
 
-@pytest.mark.parametrize("order_flavour", [1, 2])
+@pytest.mark.parametrize("order_flavor", [1, 2])
 @pytest.mark.parametrize("ids", ["prefixed", "bare", "upper"])
 @pytest.mark.parametrize("order_timestamp", ["seconds", "milliseconds"])
-async def test_flavours(
-    autojump_clock: MockClock, order_flavour: Any, ids: Any, order_timestamp: Any
-) -> None:
-    flavour = Flavour(
-        order_flavour=order_flavour, ids=ids, order_timestamp=order_timestamp, refusal_status="ok"
-    )
-    async with open_world(flavour=flavour) as world, world.o2.session(world.owner, FUEL) as session:
+async def test_flavors(autojump_clock: MockClock, order_flavor: Any, ids: Any, order_timestamp: Any) -> None:
+    flavor = Flavor(order_flavor=order_flavor, ids=ids, order_timestamp=order_timestamp, refusal_status="ok")
+    async with open_world(flavor=flavor) as world, world.o2.session(world.owner, FUEL) as session:
         first = await bid(session)
         world.sim.rest.cut(path=ACTIONS, count=1)
         with pytest.raises(OutcomeUnknown) as caught:

@@ -26,7 +26,7 @@ from o2trio import (
     Verdict,
 )
 from o2trio.rest._writes import AnswerLost
-from o2trio.simulator import Flavour
+from o2trio.simulator import Flavor
 from tests.trading._world import (
     ACTIONS,
     DEAR,
@@ -49,9 +49,9 @@ async def insisting(
     key: Key, *, lane: int | None = 0, **network: Any
 ) -> AsyncGenerator[tuple[World, Session, list[Any]]]:
     """Open a session on an exchange that takes one key only; list the bodies of what is submitted."""
-    flavour = Flavour(parallel_signature_key=key)
+    flavor = Flavor(parallel_signature_key=key)
     async with (
-        open_world(flavour=flavour, **network) as world,
+        open_world(flavor=flavor, **network) as world,
         world.o2.session(world.owner, FUEL, lane=lane) as session,
     ):
         yield world, session, record(world)

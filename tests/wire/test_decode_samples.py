@@ -1,4 +1,4 @@
-"""Every sample frame in every flavour, with what a correct client concludes from it."""
+"""Every sample frame in every flavor, with what a correct client concludes from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every documented flavour of every answer, and the request that asks for it."""
+"""Every documented flavor of every answer, and the request that asks for it."""
 
 from __future__ import annotations
 
@@ -359,7 +359,7 @@ COMMON = {
     "close": False,
     "cancel": False,
 }
-FLAVOURS = [
+FLAVORS = [
     COMMON
     | {
         "order_type": {"Limit": [2, 1700000000]},
@@ -388,7 +388,7 @@ FLAVOURS = [
 ]
 
 
-@pytest.mark.parametrize("order", FLAVOURS)
+@pytest.mark.parametrize("order", FLAVORS)
 @pytest.mark.parametrize("wrapped", [True, False])
 async def test_orders(ask: Any, order: Any, wrapped: bool) -> None:
     answer = {"identity": {"ContractId": ACCOUNT.id}, "market_id": MARKET, "orders": [order]}
@@ -414,7 +414,7 @@ async def test_orders_after_an_order(ask: Any) -> None:
     assert asked[1] == query | {"start_timestamp": "9", "start_order_id": ORDER}
 
 
-@pytest.mark.parametrize("order", FLAVOURS)
+@pytest.mark.parametrize("order", FLAVORS)
 @pytest.mark.parametrize("wrapped", [True, False])
 async def test_order(ask: Any, order: Any, wrapped: bool) -> None:
     got, asked = await ask(
@@ -605,7 +605,7 @@ async def test_coingecko(ask: Any) -> None:
     assert asked == ("/v1/aggregated/coingecko/orderbook", {"ticker_id": "FUEL_USDC"})
 
 
-# -- what is no flavour ------------------------------------------------------------------------------
+# -- what is no flavor ------------------------------------------------------------------------------
 
 BROKEN: list[tuple[Read, Any, str]] = [
     (lambda rest: rest.trades(MARKET), {"action": "trades"}, "expected a list, not an object"),
