@@ -64,7 +64,7 @@ FORMER_BUGS = (
         _TRANSPORT,
         "        if self.is_closed:\n            await trio.aclose_forcefully(stream)",
         "        if False:\n            await trio.aclose_forcefully(stream)",
-        kept=(104, 0.5),
+        kept=(370, 0.2),
     ),
     Mutant(
         "bug-snapshot-cuts",
