@@ -252,7 +252,7 @@ async def test_a_refusal(
         ({"message": "m", "reason": REVERTED}, 200, VARIANT),
         ({"message": "m", "reason": REVERTED}, 500, VARIANT),
         ({"tx_id": TX, "reason": REVERTED}, 200, VARIANT),
-        ({"tx_id": TX, "reason": "nobody knows"}, 200, "nobody knows"),
+        ({"tx_id": TX, "reason": "nobody knows"}, 422, "nobody knows"),
         ({"message": "m", "reason": "nobody knows"}, 422, "nobody knows"),
         ({"code": 1000, "message": "m", "reason": REVERTED}, 500, VARIANT),
         ({"code": 1000, "message": REVERTED}, 500, VARIANT),
@@ -275,6 +275,50 @@ async def test_a_revert(
         assert (error.signal, error.revert_code) == ("REVERT_WITH_LOG", 18446744073709486086)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"tx_id": TX, "orders": [ORDER], "reason": "OK"},
+        {"tx_id": TX, "code": 0, "reason": "executed"},
+        {"tx_id": TX, "code": "200", "reason": "executed"},
+        {"tx_id": TX, "success": True, "reason": "order placed"},
+        {"data": {"tx_id": TX, "orders": [ORDER]}, "code": 200, "reason": "done"},
+    ],
+)
+async def test_a_success_may_give_a_reason(nursery: trio.Nursery, clock: MockClock, content: Any) -> None:
+    answered = await outcome(nursery, json_answer(content))
+    assert isinstance(answered, Answered)
+    assert len(answered.orders) == ("orders" in str(content))
+
+
+@pytest.mark.parametrize("success", [{"success": True}, {"code": 0}, {"orders": [ORDER]}])
+async def test_a_success_with_evidence_of_a_revert_is_one(
+    nursery: trio.Nursery, clock: MockClock, success: Any
+) -> None:
+    error = await outcome(nursery, json_answer({"tx_id": TX, "reason": REVERTED, **success}))
+    assert isinstance(error, OnChainRevert)
+
+
+@pytest.mark.parametrize("status", [402, 406, 409, 410, 418, 421, 424, 425, 451, 460, 499])
+@pytest.mark.parametrize("content", [{"error": "duplicate request"}, {"message": "m", "reason": "r"}, {}])
+async def test_a_4xx_without_a_code_that_may_follow_the_work_proves_nothing(
+    nursery: trio.Nursery, clock: MockClock, status: int, content: Any
+) -> None:
+    assert isinstance(await outcome(nursery, json_answer(content, status)), AnswerLost)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
+async def test_a_4xx_without_a_code_that_turns_the_request_away_is_a_refusal(
+    nursery: trio.Nursery, clock: MockClock, status: int
+) -> None:
+    assert type(await outcome(nursery, json_answer({"message": "m"}, status))) is ApiError
+
+
+async def test_a_code_of_the_exchange_counts_with_status_409(nursery: trio.Nursery, clock: MockClock) -> None:
+    error = await outcome(nursery, json_answer({"code": 4001, "message": "m"}, 409))
+    assert type(error) is api.InvalidSession
+
+
 LOST = [
     PAGE,
     (200, {}, b"<html>ok</html>"),
@@ -291,6 +335,9 @@ LOST = [
     json_answer({"tx_id": 5}),
     json_answer({"tx_id": ""}),
     json_answer({"tx_id": TX}, 500),
+    json_answer({"tx_id": TX, "reason": "nobody knows"}),
+    json_answer({"tx_id": TX, "orders": [], "reason": "OK"}),
+    json_answer({"orders": [ORDER], "reason": "OK"}),
     json_answer({"tx_id": TX, "code": 4000, "message": "both"}, 400),
     json_answer({"tx_id": TX, "code": 4000, "message": "both"}, 200),
     json_answer({"message": "busy"}, 503),
