@@ -45,6 +45,7 @@ class Envelope:
       reason: the untouched text under ``reason``, or None.
       receipts: the untouched receipts of a transaction, or None.
       is_refusal: whether the answer says that it is an error, whatever its HTTP status.
+      is_success: whether the answer says that it is a success: ``success: true``, or the code 0 or 200.
     """
 
     code: int | None = None
@@ -52,6 +53,7 @@ class Envelope:
     reason: str | None = None
     receipts: object = None
     is_refusal: bool = False
+    is_success: bool = False
 
 
 def envelope_of(content: object) -> Envelope:
@@ -67,6 +69,7 @@ def envelope_of(content: object) -> Envelope:
         reason=next((reason for reason in reasons if reason), None),
         receipts=next((layer["receipts"] for layer in every if layer.get("receipts") is not None), None),
         is_refusal=any(map(_refuses, outer)),
+        is_success=any(map(_succeeds, outer)),
     )
 
 
@@ -137,6 +140,10 @@ def _refuses(layer: dict[str, object]) -> bool:
         or layer.get("error")
         or layer.get("errors")
     )
+
+
+def _succeeds(layer: dict[str, object]) -> bool:
+    return layer.get("success") in (True, "true") or _code(layer.get("code")) in _SUCCESS_CODES
 
 
 def _code(value: object) -> int | None:

@@ -33,7 +33,7 @@ from ._envelope import opened
 from ._limits import RATES, Group, Limiter, Rate, read_group
 from ._shapes import Shape, as_is
 from ._transport import DialerTransport
-from ._venue import check_one, check_venue, of_venue
+from ._venue import check_market, check_one, check_venue, of_market, of_venue
 
 __all__ = ["MAX_REDIRECTS", "READ_ATTEMPTS", "HttpClient", "Query"]
 
@@ -108,10 +108,14 @@ class HttpClient:
           ApiError: the exchange, or a gateway before it, said no.
           RequestFailed: no answer.
           DecodeError: an answer that is not a `kind`; :exc:`WrongVenue` if it is about the other venue.
+            An answer that names another market than `params` is not one either, and such a row is not read.
           MessageTooBig: an answer of more than ``Options.max_message_bytes``.
         """
         answer = await self._read(path, venue_query(params, turbo=turbo))
-        return self._one(answer, kind, shape(opened(answer.content)), turbo=turbo)
+        value, market_id = shape(opened(answer.content)), params.get("market_id")
+        if market_id is not None:
+            check_market(answer.content, value, answer.body, market_id)
+        return self._one(answer, kind, value, turbo=turbo)
 
     async def get_rows(
         self,
@@ -136,7 +140,10 @@ class HttpClient:
         Raises: as :meth:`get_json`; DecodeError if the answer is not a list.
         """
         answer = await self._read(path, venue_query(params, turbo=turbo))
-        return self._rows(answer, kind, shape(opened(answer.content)), turbo=turbo, marked=marked)
+        value, market_id = shape(opened(answer.content)), params.get("market_id")
+        if market_id is not None:
+            check_market(answer.content, None, answer.body, market_id)
+        return self._rows(answer, kind, value, turbo=turbo, marked=marked, market_id=market_id)
 
     def _one(self, answer: Answer, kind: type[T], value: object, *, turbo: bool | None = None) -> T:
         """Return the `value` that `answer` holds as a model."""
@@ -154,6 +161,7 @@ class HttpClient:
         *,
         turbo: bool | None = None,
         marked: bool = True,
+        market_id: object = None,
     ) -> Rows[T]:
         """Return the list `value` that `answer` holds as models, and report what could not be read."""
         rows = structure_rows(value, kind, answer.body)
@@ -162,6 +170,8 @@ class HttpClient:
             may_be_bare = not marked and isinstance(opened(answer.content), list)
             unmarked = check_venue(answer.content, () if may_be_bare else entries, answer.body, turbo=turbo)
             rows = of_venue(rows, entries, turbo=turbo, unmarked=unmarked or may_be_bare)
+        if market_id is not None:
+            rows = of_market(rows, cast("list[object]", value), market_id)
         self._report_unreadable(answer.request, rows.not_understood)
         self._report_odd(rows)
         return rows

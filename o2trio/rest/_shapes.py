@@ -20,6 +20,7 @@ __all__ = [
     "entry_about",
     "keyed",
     "listed",
+    "market_named",
     "markets_of",
     "under",
 ]
@@ -84,7 +85,7 @@ def entry_about(market_id: Id, entries: list[object]) -> object | None:
       an entry whose market cannot be read if there is neither, for the model to refuse; None if all are
       about other markets.
     """
-    named = [(_market_named(entry), entry) for entry in entries]
+    named = [(market_named(entry), entry) for entry in entries]
     wanted = (market_id, None, _UNREADABLE)
     return next((entry for each in wanted for name, entry in named if name == each), None)
 
@@ -92,7 +93,8 @@ def entry_about(market_id: Id, entries: list[object]) -> object | None:
 _UNREADABLE = object()
 
 
-def _market_named(entry: object) -> object:
+def market_named(entry: object) -> object:
+    """Return the id of the market that an object names; None if none, no text if unreadable."""
     name = (_object(entry) or {}).get("market_id")
     if name is None:
         return None
@@ -110,9 +112,9 @@ def depth_of(market_id: Id) -> Shape:
         if found is None:
             return value
         view = under("orders", "view")(value)
-        named = _market_named(found)
+        named = (market_named(layer) for layer in (found, view))
         return {
-            "market_id": market_id if named in (None, _UNREADABLE) else named,
+            "market_id": next((name for name in named if isinstance(name, str)), market_id),
             "view": _with_levels(view, "quantity"),
             "turbo": (_object(view) or {}).get("turbo"),
         }

@@ -1,22 +1,24 @@
-"""Spot or Turbo: whether an answer, and each of its rows, is about the venue that was asked for.
+"""Whether an answer, and each of its rows, is about the venue and the market that were asked for.
 
 The same market exists on both venues under one id, so their data must never mix. An answer of the Turbo venue
 says ``"turbo": true`` at its top or in each row; only a bare list of trades or bars has no mark at all. An
-answer of the spot venue has no mark, or ``false``. Pure functions over decoded JSON.
+answer of the spot venue has no mark, or ``false``. What names another market is not about the one that was
+asked for; what names none is. Pure functions over decoded JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .._errors import WrongVenue
-from ..models import NotUnderstood, Rows
+from ..models import Rows
 from ..wire._structure import fail, not_understood
 from ..wire._verdict import venue_of
 from ._envelope import layers
+from ._shapes import market_named
 
-__all__ = ["check_one", "check_venue", "of_venue", "says_venue"]
+__all__ = ["check_market", "check_one", "check_venue", "of_market", "of_venue", "says_venue"]
 
 T = TypeVar("T")
 
@@ -64,19 +66,36 @@ def of_venue(rows: Rows[T], entries: Sequence[object], *, turbo: bool, unmarked:
       turbo: the venue that was asked for.
       unmarked: whether a row without a mark is about that venue.
     """
-    failed = {entry.index: entry for entry in rows.not_understood}
-    readable = iter(rows)
-    kept: list[T] = []
-    for index, entry in enumerate(entries):
+
+    def problem(entry: object) -> str | None:
         said = says_venue(entry, turbo=turbo)
-        if index in failed:
-            continue
-        row = next(readable)
         if unmarked if said is None else said:
-            kept.append(row)
-        else:
-            failed[index] = _foreign(index, entry, turbo)
-    return Rows(kept, (failed[index] for index in sorted(failed)))
+            return None
+        return f"it is not marked as one of the {_NAMES[turbo]} venue at $.turbo"
+
+    return _without(rows, entries, problem)
+
+
+def check_market(content: object, entry: object, body: bytes, market_id: object) -> None:
+    """Refuse an answer that names another market, around its content or in its one `entry`.
+
+    Raises:
+      DecodeError: the answer is about another market.
+    """
+    for layer in (*layers(content), entry):
+        problem = _other_market(layer, market_id)
+        if problem is not None:
+            raise fail(problem, body, "$.market_id")
+
+
+def of_market(rows: Rows[T], entries: Sequence[object], market_id: object) -> Rows[T]:
+    """Return `rows` without those that name another market: they are not understood."""
+
+    def problem(entry: object) -> str | None:
+        found = _other_market(entry, market_id)
+        return None if found is None else f"{found} at $.market_id"
+
+    return _without(rows, entries, problem)
 
 
 def says_venue(value: object, *, turbo: bool) -> bool | None:
@@ -91,8 +110,29 @@ def says_venue(value: object, *, turbo: bool) -> bool | None:
     return None if mark is None else mark is turbo
 
 
-def _foreign(index: int, entry: object, turbo: bool) -> NotUnderstood:
-    return not_understood(index, entry, f"it is not marked as one of the {_NAMES[turbo]} venue at $.turbo")
+def _without(rows: Rows[T], entries: Sequence[object], problem_of: Callable[[object], str | None]) -> Rows[T]:
+    """Return `rows` without those whose entry has a problem."""
+    failed = {entry.index: entry for entry in rows.not_understood}
+    readable = iter(rows)
+    kept: list[T] = []
+    for index, entry in enumerate(entries):
+        if index in failed:
+            continue
+        row = next(readable)
+        problem = problem_of(entry)
+        if problem is None:
+            kept.append(row)
+        else:
+            failed[index] = not_understood(index, entry, problem)
+    return Rows(kept, (failed[index] for index in sorted(failed)))
+
+
+def _other_market(value: object, market_id: object) -> str | None:
+    """Return what is wrong with an object that names another market; one that cannot be read names none."""
+    named = market_named(value)
+    if not isinstance(named, str) or named == market_id:
+        return None
+    return f"expected something about market {market_id}, not about {named}"
 
 
 def _wrong(body: bytes, turbo: bool, problem: str = "") -> WrongVenue:

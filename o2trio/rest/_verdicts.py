@@ -5,17 +5,17 @@ Pure functions over a complete answer. Nothing is sent or repeated here; ``_writ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
 import attrs
 
-from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded
+from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded, RequestUnreadable
 from .._errors import ApiError
 from .._trading_errors import OnChainRevert
 from ..models import Id, Order, Rows, normalize_id
 from ..transport._backoff import parse_retry_after
-from ..transport._faults import is_transient_status
 from ..wire._structure import structure_rows
 from ._answers import Answer, error_of, find_error
 from ._envelope import Envelope, envelope_of, object_in, opened
@@ -25,9 +25,18 @@ __all__ = ["Answered", "judge"]
 _CODES = range(1000, 10_000)
 """The exchange's own codes, known or not; a smaller one is an HTTP status that a gateway repeats."""
 _INTERNAL = next(code for code, kind in API_ERRORS.items() if kind is InternalError)
-_CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 _SUCCESSES = range(200, 300)
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+"""Statuses that prove, without a code, that the request did not pass: its form, its sender or its address.
+
+Every other 4xx may come after the work was done: 409 from something that removes duplicates of a request,
+408, 425 and 499 when somebody stopped waiting, 421 from a shared connection, and those that nobody lists. A
+429 is a rate limit, whoever sends it, and is judged before.
+"""
+_PARSER_STATUSES = frozenset({400, 422})
+_PARSER_WORDS = re.compile(r"unknown variant|secp256k1|deserializ", re.IGNORECASE)
+"""How the server's framework says, before its own code runs, that it cannot parse a submission."""
 _DEEPEST = 4
 """How deep orders may lie inside groups."""
 
@@ -63,16 +72,19 @@ def judge(answer: Answer) -> Answered | ApiError | None:
     content = object_in(opened(answer.content))
     if content is None:
         error = find_error(answer)
-        return error if isinstance(error, RateLimitExceeded) else None
+        return error if isinstance(error, RateLimitExceeded) else _unparsed(answer, None)
     envelope, tx_id = envelope_of(answer.content), _text(content.get("tx_id"))
     error = error_of(answer, envelope)
     if tx_id is None and isinstance(error, RateLimitExceeded):
         return error
-    revert = _revert(answer, envelope, tx_id)
-    if revert is not None:
-        return revert
+    unparsed = _unparsed(answer, envelope.code) if tx_id is None else None
+    revert = _revert(answer, envelope, tx_id, words_count=unparsed is None)
+    if revert is not None or unparsed is not None:
+        return revert or unparsed
     if tx_id is not None:
-        done = answer.status in _SUCCESSES and not envelope.is_refusal
+        # A reason may say anything, also of a success, so it casts doubt where nothing else says success.
+        certain = not envelope.reason or envelope.is_success or bool(content.get("orders"))
+        done = answer.status in _SUCCESSES and not envelope.is_refusal and certain
         return Answered(_id(tx_id), _orders(content.get("orders")), content) if done else None
     return error if _is_refusal(answer.status, envelope.code) else None
 
@@ -80,20 +92,39 @@ def judge(answer: Answer) -> Answered | ApiError | None:
 def _is_refusal(status: int, code: int | None) -> bool:
     """Tell whether an error without a transaction proves that nothing ran."""
     if code is None:
-        return status in _CLIENT_ERRORS and not is_transient_status(status)
+        return status in _REFUSALS
     if code == _INTERNAL or code not in _CODES:
         return False
     return code in API_ERRORS or status not in _SERVER_ERRORS
 
 
-def _revert(answer: Answer, envelope: Envelope, tx_id: str | None) -> OnChainRevert | None:
-    """Return the failure on chain that an answer tells: by decoded evidence, or in the envelope for it."""
+def _unparsed(answer: Answer, code: int | None) -> RequestUnreadable | None:
+    """Return the refusal by a parser, which has no code of the exchange and may be plain text."""
+    text = answer.body.decode("utf-8", "replace")
+    if answer.status not in _PARSER_STATUSES or code in _CODES or not _PARSER_WORDS.search(text):
+        return None
+    return RequestUnreadable(
+        f"{answer.request} failed with HTTP {answer.status}: {' '.join(text.split()):.200}",
+        status=answer.status,
+        code=code,
+        message=text,
+    )
+
+
+def _revert(
+    answer: Answer, envelope: Envelope, tx_id: str | None, *, words_count: bool
+) -> OnChainRevert | None:
+    """Return the failure on chain that an answer reports.
+
+    It is known by decoded evidence, or by the status of a refusal together with a ``reason``. With any other
+    status the words of a reason prove nothing: "OK" is one, too. Nor do they if not `words_count`.
+    """
     # Not at the top: o2trio.trading builds on this package.
     from ..trading._reverts import decode_revert  # noqa: PLC0415
 
     reason = envelope.reason or (envelope.message if envelope.code in (None, _INTERNAL) else None)
     revert = decode_revert(reason, envelope.receipts)
-    bare = bool(envelope.reason) and envelope.code is None and answer.status not in _SERVER_ERRORS
+    bare = words_count and bool(envelope.reason) and envelope.code is None and answer.status in _REFUSALS
     if not (revert.is_evident or bare):
         return None
     error = OnChainRevert(

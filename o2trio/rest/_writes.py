@@ -171,7 +171,7 @@ class Writes(HttpClient):
         if verdict is not None:
             raise verdict
         error = find_error(answer)
-        why = "the answer names no transaction" if error is None else f"{error!s:.400}"
+        why = "the answer proves no success and no failure" if error is None else f"{error!s:.400}"
         if content.sent:
             raise AnswerLost(f"{name} was sent, and may have run or not: {why}") from error
         raise RequestFailed(f"{name} was refused before its body was sent: {why}") from error

@@ -207,16 +207,17 @@ class OrderTracker:
         """Read over REST which orders are open, and what became of those that were believed so.
 
         REST lags behind (``Options.indexer_lag``); an old answer harms nothing, but is no news either. If
-        cancelled or failed, what was read until then is kept.
+        cancelled or failed, what was read until then is kept. An order that cannot be read does not keep the
+        others from being read; the first such error is raised at the end.
 
         Raises:
-          OrderNotFound: REST does not know an order that is no longer new; all others were read.
-          ApiError, RequestFailed, DecodeError: REST could not be read.
+          OrderNotFound: REST does not know an order that is no longer new.
+          ApiError, RequestFailed, DecodeError: the list, or an order, could not be read.
         """
         believed = self.open()
         began = trio.current_time()
         listed = {self.absorb(order).order_id for order in await self._read_open()}
-        missing: OrderNotFound | None = None
+        failure: O2Error | None = None
         for known in believed:
             if known.is_open and known.order_id not in listed:
                 try:
@@ -224,9 +225,11 @@ class OrderTracker:
                 except OrderNotFound as error:
                     # The newest may not have reached REST yet.
                     if known.since + self._options.indexer_lag <= began:
-                        missing = error
-        if missing is not None:
-            raise missing
+                        failure = failure or error
+                except O2Error as error:
+                    failure = failure or error
+        if failure is not None:
+            raise failure
 
     async def run(self, updates: AsyncIterable[OrderUpdate]) -> None:
         """Follow the stream of the account's orders, made with ``seed=True``, until it is over. Run it once.

@@ -234,3 +234,35 @@ async def test_both_venues_in_one_answer(ask: Any) -> None:
     only, _ = await ask(lambda rest, _: rest.markets(), {"markets": [{**LISTED, "turbo": True}]}, turbo=False)
     with pytest.raises(MarketUnreadable, match="spot venue"):
         only.find("A/A")
+
+
+# -- the market ------------------------------------------------------------------------------------
+
+OTHER = "0x" + "A2" * 32
+MARKET_LISTS = {name: case for name, case in LISTS.items() if name != "markets"}
+
+
+@pytest.mark.parametrize("name", MARKET_LISTS)
+async def test_rest_rows_of_another_market_are_not_taken(ask: Any, name: str) -> None:
+    _, read, key, row = MARKET_LISTS[name]
+    with pytest.raises(DecodeError, match=r"not about 0xa2a2.* at \$\.market_id"):
+        await ask(read, {"market_id": OTHER, key: [row]}, turbo=False)
+    same = {**row, "market_id": MARKET.removeprefix("0x").upper()}
+    rows, _ = await ask(read, {key: [row, {**row, "market_id": OTHER}, same]}, turbo=False)
+    assert len(rows) == 2
+    (foreign,) = rows.not_understood
+    assert foreign.index == 1
+    assert "not about 0xa2a2" in foreign.problem
+
+
+@pytest.mark.parametrize("name", ["depth", "order"])
+async def test_rest_an_answer_about_another_market_is_not_taken(ask: Any, name: str) -> None:
+    _, read, wrap, row = ONES[name]
+    for answer in (
+        {**wrap(row), "market_id": OTHER},
+        wrap({**row, "market_id": OTHER}),
+        {"data": wrap(row), "market_id": OTHER},
+    ):
+        with pytest.raises(DecodeError, match=r"not about 0xa2a2.* at \$\.market_id"):
+            await ask(read, answer, turbo=False)
+    await ask(read, {**wrap(row), "market_id": MARKET.removeprefix("0x").upper()}, turbo=False)

@@ -252,7 +252,7 @@ async def test_a_refusal(
         ({"message": "m", "reason": REVERTED}, 200, VARIANT),
         ({"message": "m", "reason": REVERTED}, 500, VARIANT),
         ({"tx_id": TX, "reason": REVERTED}, 200, VARIANT),
-        ({"tx_id": TX, "reason": "nobody knows"}, 200, "nobody knows"),
+        ({"tx_id": TX, "reason": "nobody knows"}, 422, "nobody knows"),
         ({"message": "m", "reason": "nobody knows"}, 422, "nobody knows"),
         ({"code": 1000, "message": "m", "reason": REVERTED}, 500, VARIANT),
         ({"code": 1000, "message": REVERTED}, 500, VARIANT),
@@ -275,6 +275,93 @@ async def test_a_revert(
         assert (error.signal, error.revert_code) == ("REVERT_WITH_LOG", 18446744073709486086)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"tx_id": TX, "orders": [ORDER], "reason": "OK"},
+        {"tx_id": TX, "code": 0, "reason": "executed"},
+        {"tx_id": TX, "code": "200", "reason": "executed"},
+        {"tx_id": TX, "success": True, "reason": "order placed"},
+        {"data": {"tx_id": TX, "orders": [ORDER]}, "code": 200, "reason": "done"},
+    ],
+)
+async def test_a_success_may_give_a_reason(nursery: trio.Nursery, clock: MockClock, content: Any) -> None:
+    answered = await outcome(nursery, json_answer(content))
+    assert isinstance(answered, Answered)
+    assert len(answered.orders) == ("orders" in str(content))
+
+
+@pytest.mark.parametrize("success", [{"success": True}, {"code": 0}, {"orders": [ORDER]}])
+async def test_a_success_with_evidence_of_a_revert_is_one(
+    nursery: trio.Nursery, clock: MockClock, success: Any
+) -> None:
+    error = await outcome(nursery, json_answer({"tx_id": TX, "reason": REVERTED, **success}))
+    assert isinstance(error, OnChainRevert)
+
+
+@pytest.mark.parametrize("status", [402, 406, 409, 410, 418, 421, 424, 425, 451, 460, 499])
+@pytest.mark.parametrize("content", [{"error": "duplicate request"}, {"message": "m", "reason": "r"}, {}])
+async def test_a_4xx_without_a_code_that_may_follow_the_work_proves_nothing(
+    nursery: trio.Nursery, clock: MockClock, status: int, content: Any
+) -> None:
+    assert isinstance(await outcome(nursery, json_answer(content, status)), AnswerLost)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422])
+async def test_a_4xx_without_a_code_that_turns_the_request_away_is_a_refusal(
+    nursery: trio.Nursery, clock: MockClock, status: int
+) -> None:
+    assert type(await outcome(nursery, json_answer({"message": "m"}, status))) is ApiError
+
+
+async def test_a_code_of_the_exchange_counts_with_status_409(nursery: trio.Nursery, clock: MockClock) -> None:
+    error = await outcome(nursery, json_answer({"code": 4001, "message": "m"}, 409))
+    assert type(error) is api.InvalidSession
+
+
+TEXT = {"Content-Type": "text/plain"}
+UNKNOWN = "Failed to deserialize the JSON body: unknown variant `Secp256k1`"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        UNKNOWN.encode(),
+        json.dumps(UNKNOWN).encode(),
+        json.dumps({"error": UNKNOWN}).encode(),
+        json.dumps({"code": 422, "message": UNKNOWN}).encode(),
+        json.dumps({"message": "m", "reason": UNKNOWN}).encode(),
+    ],
+)
+async def test_a_parser_that_refuses_the_request_proves_that_nothing_ran(
+    nursery: trio.Nursery, clock: MockClock, status: int, body: bytes
+) -> None:
+    error = await outcome(nursery, (status, TEXT, body))
+    assert type(error) is api.RequestUnreadable
+    assert "unknown variant" in str(error)
+    assert error.status == status
+
+
+@pytest.mark.parametrize("status", [200, 302, 409, 500, 502, 503])
+async def test_the_words_of_a_parser_prove_nothing_with_another_status(
+    nursery: trio.Nursery, clock: MockClock, status: int
+) -> None:
+    assert isinstance(await outcome(nursery, (status, TEXT, UNKNOWN.encode())), AnswerLost)
+
+
+async def test_a_code_a_revert_or_a_transaction_counts_more_than_the_words_of_a_parser(
+    nursery: trio.Nursery, clock: MockClock
+) -> None:
+    answers = [
+        ({"code": 4000, "message": UNKNOWN}, api.InvalidSignature),
+        ({"message": UNKNOWN, "reason": REVERTED}, OnChainRevert),
+        ({"tx_id": TX, "message": UNKNOWN}, AnswerLost),
+    ]
+    for content, kind in answers:
+        assert type(await outcome(nursery, json_answer(content, 400))) is kind
+
+
 LOST = [
     PAGE,
     (200, {}, b"<html>ok</html>"),
@@ -291,6 +378,9 @@ LOST = [
     json_answer({"tx_id": 5}),
     json_answer({"tx_id": ""}),
     json_answer({"tx_id": TX}, 500),
+    json_answer({"tx_id": TX, "reason": "nobody knows"}),
+    json_answer({"tx_id": TX, "orders": [], "reason": "OK"}),
+    json_answer({"orders": [ORDER], "reason": "OK"}),
     json_answer({"tx_id": TX, "code": 4000, "message": "both"}, 400),
     json_answer({"tx_id": TX, "code": 4000, "message": "both"}, 200),
     json_answer({"message": "busy"}, 503),

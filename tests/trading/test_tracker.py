@@ -74,6 +74,7 @@ class World:
         self.rest: dict[Id, Order] = {}
         self.reads: list[tuple[float, Id | None]] = []
         self.failures: list[Exception] = []
+        self.unreadable: set[Id] = set()
         self.hang: trio.Event | None = None
         self.send: trio.MemorySendChannel[OrderUpdate | Exception]
         self.send, self.updates = trio.open_memory_channel(1000)
@@ -92,6 +93,8 @@ class World:
         self.reads.append((trio.current_time(), order_id))
         await trio.lowlevel.checkpoint()
         found = self.rest.get(order_id)
+        if order_id in self.unreadable:
+            raise DecodeError("an odd row", path="$", frame="")
         if found is None or found.market_id != market_id:
             raise OrderNotFound("no such order", status=404, code=3000)
         return found
@@ -329,6 +332,26 @@ async def test_an_order_that_rest_does_not_know_keeps_it_stale(autojump_clock: M
         assert number(1) in tracker
         world.tell(state(1, close=True))
         await trio.sleep(10)
+        assert not tracker.is_stale
+
+
+async def test_an_order_that_rest_cannot_read_does_not_keep_the_others_unknown(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    async with world.running(state(1), state(2)) as tracker:
+        world.unreadable.add(number(1))
+        world.rest[number(2)] = state(2, close=True)
+        world.gap()
+        await trio.sleep(30)
+        assert number(1) in tracker
+        assert number(2) not in tracker
+        assert tracker.is_stale
+        with pytest.raises(DecodeError, match="an odd row"):
+            await tracker.refresh()
+        world.unreadable.clear()
+        world.rest[number(1)] = state(1, close=True)
+        await trio.sleep(30)
         assert not tracker.is_stale
 
 
