@@ -46,6 +46,7 @@ from .models import (
 )
 from .rest import MAX_ORDERS, RestClient
 from .streams import State, StateMemory, Topic, order_part
+from .streams._memory import DAY_SECONDS, created_at, newest_of
 from .transport import backoff_delays
 from .wire import AnyUpdate, Kind
 
@@ -340,8 +341,8 @@ class StateReading:
         for order in self._not_found(missing):
             if order.market_id == market_id and order.owner == identity:
                 await self._find(order, [market_id])
-        times = [order.timestamp for order in newest if order.timestamp is not None]
-        return max([known or 0, *times]) if len(times) == len(newest) else None
+        is_dated = all(created_at(order) is not None for order in newest)
+        return newest_of(newest, known or 0) if is_dated else None
 
     async def _newest_orders(
         self, market_id: Id, identity: Identity, known: int | None
@@ -354,10 +355,12 @@ class StateReading:
         self._take(page)
         if len(page) + len(odd) < MAX_ORDERS:
             return list(page), True
+        if known is not None and known > newest_of(page) + DAY_SECONDS:
+            known = 0  # A streamed time that is too late to be true: read all.
         if known is None or not page or _is_older(page[-1], known):
             return list(page), known is not None and bool(page)
         pages = rest.iter_orders(market_id, identity, Direction.DESCENDING, page[-1], turbo=self._turbo)
-        more = await self._take_all(pages, until=lambda order: _is_older(order, known))
+        more = await self._take_all(pages, until=partial(_is_older, time=known))
         return [*page, *more], True
 
     async def _take_all(
@@ -406,7 +409,7 @@ def _may_be_of(order: Order, market_id: Id, identity: Identity) -> bool:
 
 
 def _is_older(order: Order, time: int) -> bool:
-    return order.timestamp is not None and order.timestamp < time
+    return 0 < (created_at(order) or 0) < time
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,7 +10,16 @@ import attrs
 
 from ._understanding import NotUnderstood, unread_field
 
-__all__ = ["Gap", "Origin", "Side", "Update", "datetime_from", "milliseconds_from", "time_from"]
+__all__ = [
+    "Gap",
+    "Origin",
+    "Side",
+    "Update",
+    "datetime_from",
+    "milliseconds_from",
+    "moment_from",
+    "time_from",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,6 +60,16 @@ def time_from(value: int | None) -> datetime | None:
 def milliseconds_from(value: int) -> int:
     """Return a time in milliseconds since 1970; see :func:`time_from` for the unit of `value`."""
     return value * 1_000 // _per_second(value)
+
+
+_YEAR_10000 = 253_402_300_800_000
+"""In milliseconds since 1970."""
+
+
+def moment_from(value: int | None) -> int | None:
+    """Return a time in milliseconds since 1970 (:func:`milliseconds_from`); None beyond the year 9999."""
+    moment = None if value is None else milliseconds_from(value)
+    return moment if moment is not None and moment < _YEAR_10000 else None
 
 
 class Side(StrEnum):

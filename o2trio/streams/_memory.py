@@ -9,21 +9,48 @@ balance, one nonce. A part that could not be read makes nothing uncertain but it
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Hashable, Iterable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 import attrs
 
 from ..models import Id, Identity, NonceUpdate, NotUnderstood, Order, Origin, TriggerOrder
+from ..models._common import moment_from
 from ..wire import AnyUpdate, Kind
 from ._topics import Behaviour, EntryKey
 
-__all__ = ["NOTHING_READ", "StateMemory", "order_part"]
+__all__ = ["DAY_SECONDS", "NOTHING_READ", "StateMemory", "created_at", "newest_of", "order_part"]
 
 _LIVE = Origin.LIVE
 
 NOTHING_READ: Mapping[Hashable, int | None] = MappingProxyType({})
 """The parts that were read where none was."""
+
+
+DAY_SECONDS = 86_400
+"""A creation time that is further than this from those of all other orders is not believed."""
+
+
+def created_at(order: Order) -> int | None:
+    """Return when an order was created, in whole seconds since 1970; None if that is not known.
+
+    A stream and an answer over REST may send the time of one order in different units. Whole seconds are what
+    every unit can express.
+    """
+    moment = moment_from(order.timestamp)
+    return None if moment is None else moment // 1_000
+
+
+def newest_of(orders: Iterable[Order], known: int = 0) -> int:
+    """Return the creation time of the newest of `orders`, or `known` if that is newer.
+
+    A time without another one within :data:`DAY_SECONDS` before it is not believed. If the time is right
+    after all, the next repair reads a few orders more.
+    """
+    times = sorted((known, *(time for time in map(created_at, orders) if time is not None)), reverse=True)
+    return next((new for new, old in pairwise(times) if new - old <= DAY_SECONDS), known)
 
 
 def order_part(market_id: Id | None, owner: Identity | None) -> Hashable:
@@ -43,8 +70,8 @@ class StateMemory:
       latest: the entries by key, longest unchanged first.
       unclear: entries that were not understood, by key: what `latest` says of the same thing is out of date.
       is_complete: whether it knows the whole state, not only what has changed since the beginning.
-      read_to: the parts that are known, each with the creation time of its newest known order, as the
-        exchange sends it: 0 if there was none, None if it is unknown or the part holds no orders.
+      read_to: the parts that are known, each with the creation time of its newest known order
+        (:func:`newest_of`): 0 if there was none, None if it is unknown or the part holds no orders.
       baseline: the same of the parts that were known before the break that is under repair.
     """
 
@@ -88,12 +115,13 @@ class StateMemory:
           was_whole: nothing was missing until now, so every order up to the newest known one is known.
         """
         if was_whole:
+            orders: defaultdict[Hashable, list[Order]] = defaultdict(list)
             for entry in self.latest.values():
-                if isinstance(entry, Order) and entry.timestamp is not None:
-                    part = order_part(entry.market_id, entry.owner)
-                    known = self.read_to.get(part)
-                    if known is not None and known < entry.timestamp:
-                        self.read_to[part] = entry.timestamp
+                if isinstance(entry, Order):
+                    orders[order_part(entry.market_id, entry.owner)].append(entry)
+            for part, known in self.read_to.items():
+                if known is not None:
+                    self.read_to[part] = newest_of(orders[part], known)
             self.baseline = self.read_to
         self.read_to = {}
         self._told, self._read = set(), set()
