@@ -36,7 +36,17 @@ from ._native import decode_natively
 from ._odd import odd_fields
 from ._structure import Snapshot, fail, parse, read_entries, structure
 from ._values import is_list, is_object, keep, show
-from ._verdict import action_of, confirms, is_yes, market_of, owners_of, refusal_of, says_yes, venue_of
+from ._verdict import (
+    action_of,
+    confirms,
+    has_odd_code,
+    is_yes,
+    market_of,
+    owners_of,
+    refusal_of,
+    says_yes,
+    venue_of,
+)
 from ._vocabulary import is_trigger, names_of
 
 __all__ = ["decode"]
@@ -117,6 +127,7 @@ def decode_carefully(data: str | bytes) -> Frame:
         except UnicodeDecodeError:
             raise fail("a binary frame that is not text in UTF-8", data) from None
         return decode(text)
+    data = data.removeprefix("\ufeff")
     if len(data) <= _LONGEST_HEARTBEAT and (frame := _word(data)):
         return frame
     message = parse(data)
@@ -282,12 +293,12 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
         # Nobody asks for the action of a change, so nothing repeats it but a change.
         if route.kind is FrameKind.DEPTH_UPDATE or not confirms(message, route.names):
             raise fail("missing", data, f"$.{route.names[0]}")
-        kind = FrameKind.ACKNOWLEDGEMENT
+        kind = FrameKind.UNKNOWN if has_odd_code(message) else FrameKind.ACKNOWLEDGEMENT
     else:
         # What has an action that nobody asked for is not for us; data without one may be for anybody.
         if not _names_an_action(message) and (_holds_data(message) or owners_of(message)):
             raise fail("data without an action", data, "$.action")
-        known = action.startswith("unsubscribe_") or says_yes(message)
+        known = not has_odd_code(message) and (action.startswith("unsubscribe_") or says_yes(message))
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True
     extra = Extra(action=action or None, turbo=turbo) if action or turbo else None

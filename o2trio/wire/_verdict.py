@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from ..models import Id
 from ._frames import ErrorBody
@@ -15,6 +16,7 @@ from ._values import is_list, is_object, read_id, read_mark
 __all__ = [
     "action_of",
     "confirms",
+    "has_odd_code",
     "holds_data",
     "is_yes",
     "market_of",
@@ -26,7 +28,7 @@ __all__ = [
 
 _LONGEST = 64
 """Characters of an action or a word that is looked at."""
-_CODE = re.compile(r"-?[0-9]{1,18}")
+_CODE = re.compile(r"-?[0-9]{1,400}")
 _HARMLESS = (0, 200)
 _VERDICTS = ("action", "type", "status")
 _WORDS = ("message", "error", "detail", "reason")
@@ -115,7 +117,15 @@ def refusal_of(message: Mapping[str, object]) -> ErrorBody | None:
 def _code(value: object) -> int | None:
     if type(value) is int:
         return value
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value)
     return int(value) if type(value) is str and _CODE.fullmatch(value) and value.isascii() else None
+
+
+def has_odd_code(message: Mapping[str, object]) -> bool:
+    """Whether a message has a code that is neither a whole number nor a word that says yes."""
+    code = message.get("code")
+    return code is not None and _code(code) is None and _lower(code) not in _YES
 
 
 def _words(value: object, depth: int = 3) -> str:

@@ -152,3 +152,30 @@ def test_an_action_may_stand_between_spaces() -> None:
 @pytest.mark.parametrize(("text", "kind"), [('"PONG"', FrameKind.PONG), ('" ping "', FrameKind.PING)])
 def test_a_heartbeat_may_be_json_text(text: str, kind: FrameKind) -> None:
     assert decode(text).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "number"), [("1000.0", 1000), ("1e3", 1000), (f'"{"1" + "0" * 20}"', 10**20), ('"1000"', 1000)]
+)
+def test_a_code_in_an_unusual_spelling_refuses(code: str, number: int) -> None:
+    body = decode(f'{{"action": "subscribe_trades", "code": {code}, "message": "no"}}').body
+    assert isinstance(body, ErrorBody)
+    assert body.code == number
+
+
+@pytest.mark.parametrize("code", ["0.0", "200.0", '"ok"', "null"])
+def test_a_code_that_is_harmless_refuses_nothing(code: str) -> None:
+    frame = decode(f'{{"action": "subscribe_trades", "code": {code}}}')
+    assert frame.kind is FrameKind.ACKNOWLEDGEMENT
+
+
+@pytest.mark.parametrize("action", ["subscribe_trades", "unsubscribe_trades"])
+@pytest.mark.parametrize("code", ["1.5", '"E7"', "[]", "true", "1e999999"])
+def test_a_code_that_cannot_be_read_confirms_nothing(action: str, code: str) -> None:
+    assert decode(f'{{"action": "{action}", "code": {code}}}').kind is FrameKind.UNKNOWN
+
+
+def test_a_byte_order_mark_before_a_frame_is_skipped() -> None:
+    text = json.dumps(snapshot())
+    assert decode("\ufeff" + text) == decode(text)
+    assert decode(b"\xef\xbb\xbf" + text.encode()) == decode(text)

@@ -231,7 +231,7 @@ EMPTY: tuple[Any, ...] = (False, None, "", 0, {}, [])
 HARMLESS: list[dict[str, Any]] = [
     *YES,
     *({"error": value} for value in EMPTY),
-    *({"code": None}, {"code": True}, {"code": 1.5}, {"code": "E1"}, {"code": "1" * 30}, {"code": "\u0661"}),
+    *({"code": None}, {"code": True}, {"code": 1.5}, {"code": "E1"}, {"code": "\u0661"}),
     *({"success": "no"}, {"status": "fine"}, {"message": "no"}, {"detail": "error"}),
 ]
 
