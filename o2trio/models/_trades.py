@@ -16,20 +16,21 @@ from ._understanding import NotUnderstood, in_order, unread_field
 
 __all__ = ["Trade", "TradeUpdate", "TraderSide", "trade_key"]
 
-_HEXADECIMAL = re.compile(r"(?:0[xX])?[0-9a-fA-F]+(?:/(?:0[xX])?[0-9a-fA-F]+)*")
+_PART = r"(?:0[xX][0-9a-fA-F]+|[0-9a-fA-F]{64})"
+_HEXADECIMAL = re.compile(f"{_PART}(?:/{_PART})*")
 
 
 def trade_key(trade_id: str) -> str:
     """Return the form of a trade id in which two spellings of one id are equal.
 
     A stream and an answer over REST may spell the hexadecimal parts of ``maker/taker`` in different letter
-    case, with or without ``0x``. Decimal numbers and any other text are returned as they are. The result is
-    for comparing only: requests and consumers get the id as the exchange sent it.
+    case; a part of 64 digits may lack its ``0x``. Any other text is returned as it is. The result is for
+    comparing only: requests and consumers get the id as the exchange sent it.
     """
-    if trade_id.isdecimal() or not _HEXADECIMAL.fullmatch(trade_id):
+    if not _HEXADECIMAL.fullmatch(trade_id):
         return trade_id
     # The only x of such a text is that of a prefix.
-    return trade_id.lower().replace("0x", "")
+    return "/".join("0x" + part.removeprefix("0x") for part in trade_id.lower().split("/"))
 
 
 class TraderSide(StrEnum):

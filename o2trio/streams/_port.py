@@ -317,7 +317,8 @@ class Port:
         text = message if isinstance(message, str) else message.decode(errors="replace")
         actions = {named or found for named, found in _ACTION_TEXT.findall(text)}
         if problem.action is not None:
-            actions = {problem.action}
+            # Data under an action of nobody may be for any stream.
+            actions = {problem.action} & ACTIONS.keys()
         if actions:
             kinds = {ACTIONS[action] for action in actions & ACTIONS.keys()}
         elif text.lstrip()[:1] == "{":

@@ -53,7 +53,7 @@ Fact = str | int | Decimal | bool | None
 """What a note may be made of: nothing whose text depends on a clock, an address or a hash."""
 
 
-_MESSAGE_BYTES = 256 * 1024
+_MESSAGE_BYTES = 1024 * 1024
 """Far more than any message of a market as small as ours."""
 
 

@@ -3,7 +3,8 @@
 Theory of operation: most data frames take the fast path of ``_native``; here is the strict one, for
 everything that is left. A message with the data of a known action is data, whatever else it says. Without
 data it is a refusal if it says no, and an acknowledgment if it says yes or merely repeats a request. What
-remains is broken if it may have held data, and else unknown, which breaks nothing.
+remains is broken if it may have held data, and else unknown, which breaks nothing. Data that stands where it
+cannot be read, beside a refusal or under a foreign action, is broken too.
 
 How a class is read is in ``_hooks``, what a message says besides its data is in ``_verdict``; whom a frame
 concerns is the hub's business.
@@ -21,6 +22,7 @@ from ..models import (
     Balance,
     BalanceUpdate,
     DepthUpdate,
+    Id,
     NonceUpdate,
     NotUnderstood,
     Order,
@@ -34,7 +36,17 @@ from ._native import decode_natively
 from ._odd import odd_fields
 from ._structure import Snapshot, fail, parse, read_entries, structure
 from ._values import is_list, is_object, keep, show
-from ._verdict import action_of, confirms, is_yes, market_of, refusal_of, says_yes, venue_of
+from ._verdict import (
+    action_of,
+    confirms,
+    has_odd_code,
+    is_yes,
+    market_of,
+    owners_of,
+    refusal_of,
+    says_yes,
+    venue_of,
+)
 from ._vocabulary import is_trigger, names_of
 
 __all__ = ["decode"]
@@ -115,6 +127,7 @@ def decode_carefully(data: str | bytes) -> Frame:
         except UnicodeDecodeError:
             raise fail("a binary frame that is not text in UTF-8", data) from None
         return decode(text)
+    data = data.removeprefix("\ufeff")
     if len(data) <= _LONGEST_HEARTBEAT and (frame := _word(data)):
         return frame
     message = parse(data)
@@ -125,8 +138,9 @@ def decode_carefully(data: str | bytes) -> Frame:
     try:
         return _interpret(message, data)
     except DecodeError as error:
-        error.action = _known_action(message)
-        error.market_id = market_of(message)
+        action = _known_action(message)
+        error.action = action if action in _ROUTES else _owner_of(message) or action
+        error.market_id = _named_market(message)
         raise
 
 
@@ -143,13 +157,32 @@ def _known_action(message: dict[str, object]) -> str | None:
     return _ACTIONS.get(word.lower(), action) if word else None
 
 
+def _named_market(message: dict[str, object]) -> Id | None:
+    """Return the market that a message names, itself or inside an object."""
+    inner = (market_of(value) for value in message.values() if is_object(value))
+    return market_of(message) or next((market_id for market_id in inner if market_id), None)
+
+
+def _refusal(message: dict[str, object]) -> ErrorBody | None:
+    """Return the refusal that a message is, with its action as it is usually spelled."""
+    refusal = refusal_of(message)
+    if refusal is None:
+        return None
+    inner = [value for name in ("error", "request", "data") if is_object(value := message.get(name))]
+    known = (action for each in (message, *inner) if (action := _known_action(each)) in _ROUTES)
+    market_id = refusal.market_id or next((found for each in inner if (found := market_of(each))), None)
+    return attrs.evolve(refusal, action=next(known, refusal.action), market_id=market_id)
+
+
 def _interpret(message: dict[str, object], data: str) -> Frame:
-    action, refusal = _known_action(message), refusal_of(message)
+    action, refusal = _known_action(message), _refusal(message)
     route = _ROUTES.get(action or "")
     name = _data_name(route, message)
     # A refusal with an empty container holds no data that could be lost.
     if route is not None and name is not None and not (refusal is not None and message[name] in ({}, [], "")):
         return _data_frame(route, name, message, refusal, data)
+    if (refusal is not None or (route is None and _names_an_action(message))) and owners_of(message):
+        raise fail("data that cannot be placed", data)
     if refusal is not None:
         return Frame(FrameKind.ERROR, refusal.market_id, refusal)
     return _without_data(route, action or "", message, data)
@@ -233,6 +266,17 @@ def _with_entries(
 # -- no data -----------------------------------------------------------------------------------------
 
 
+def _names_an_action(message: dict[str, object]) -> bool:
+    own = message.get("action")
+    return isinstance(own, str) and bool(own.strip())
+
+
+def _owner_of(message: dict[str, object]) -> str | None:
+    """Return the action that the data of a message belongs to, or None if it may be several."""
+    owners = owners_of(message)
+    return min(owners) if len(owners) == 1 else None
+
+
 def _holds_data(message: dict[str, object]) -> bool:
     """Whether a message without an action holds data, as it is or inside another object."""
     if any(isinstance(message.get(name), (dict, list)) for name in _DATA_NAMES):
@@ -249,13 +293,12 @@ def _without_data(route: _Route | None, action: str, message: dict[str, object],
         # Nobody asks for the action of a change, so nothing repeats it but a change.
         if route.kind is FrameKind.DEPTH_UPDATE or not confirms(message, route.names):
             raise fail("missing", data, f"$.{route.names[0]}")
-        kind = FrameKind.ACKNOWLEDGEMENT
+        kind = FrameKind.UNKNOWN if has_odd_code(message) else FrameKind.ACKNOWLEDGEMENT
     else:
         # What has an action that nobody asked for is not for us; data without one may be for anybody.
-        own = message.get("action")
-        if not (isinstance(own, str) and own.strip()) and _holds_data(message):
+        if not _names_an_action(message) and (_holds_data(message) or owners_of(message)):
             raise fail("data without an action", data, "$.action")
-        known = action.startswith("unsubscribe_") or says_yes(message)
+        known = not has_odd_code(message) and (action.startswith("unsubscribe_") or says_yes(message))
         kind = FrameKind.ACKNOWLEDGEMENT if known else FrameKind.UNKNOWN
     turbo = message.get("turbo") is True
     extra = Extra(action=action or None, turbo=turbo) if action or turbo else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from ..models import Id
 from ._frames import ErrorBody
@@ -15,9 +16,11 @@ from ._values import is_list, is_object, read_id, read_mark
 __all__ = [
     "action_of",
     "confirms",
+    "has_odd_code",
     "holds_data",
     "is_yes",
     "market_of",
+    "owners_of",
     "refusal_of",
     "says_yes",
     "venue_of",
@@ -25,7 +28,7 @@ __all__ = [
 
 _LONGEST = 64
 """Characters of an action or a word that is looked at."""
-_CODE = re.compile(r"-?[0-9]{1,18}")
+_CODE = re.compile(r"-?[0-9]{1,400}")
 _HARMLESS = (0, 200)
 _VERDICTS = ("action", "type", "status")
 _WORDS = ("message", "error", "detail", "reason")
@@ -44,16 +47,21 @@ _DATA = frozenset(
     )
 )
 """Names that only data has: no request, no acknowledgement."""
+_OWNERS: Mapping[str, str] = {
+    **dict.fromkeys(("changes", "view", "buys", "sells", "bids", "asks"), "subscribe_depth_update"),
+    **dict.fromkeys(("trades", "trade"), "subscribe_trades"),
+    **dict.fromkeys(("orders", "order"), "subscribe_orders"),
+    **dict.fromkeys(("balance", "balances"), "subscribe_balances"),
+}
+"""Names of containers of data, and the action of what they hold."""
 _PLAIN = re.compile(r"([A-Za-z]+)(?:[ :,.!_-]+[A-Za-z0-9]+)*[.!]?")
 
 
 def action_of(message: Mapping[str, object]) -> str | None:
-    """Return the action of a message, or its type where it has no action; None if it has neither."""
-    for name in ("action", "type"):
-        value = message.get(name)
-        if isinstance(value, str) and len(value) <= _LONGEST:
-            return value
-    return None
+    """Return the action of a message, or its type where the action is missing or "error"."""
+    words = [message.get(name) for name in ("action", "type")]
+    found = [word for word in words if isinstance(word, str) and len(word) <= _LONGEST]
+    return next((word for word in found if word.lower() != "error"), found[0] if found else None)
 
 
 def market_of(message: Mapping[str, object]) -> Id | None:
@@ -109,7 +117,15 @@ def refusal_of(message: Mapping[str, object]) -> ErrorBody | None:
 def _code(value: object) -> int | None:
     if type(value) is int:
         return value
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value)
     return int(value) if type(value) is str and _CODE.fullmatch(value) and value.isascii() else None
+
+
+def has_odd_code(message: Mapping[str, object]) -> bool:
+    """Whether a message has a code that is neither a whole number nor a word that says yes."""
+    code = message.get("code")
+    return code is not None and _code(code) is None and _lower(code) not in _YES
 
 
 def _words(value: object, depth: int = 3) -> str:
@@ -164,6 +180,28 @@ def holds_data(value: object) -> bool:
         elif is_list(value):
             waiting += value
     return False
+
+
+def owners_of(value: object) -> set[str]:
+    """Return the actions whose data is in the containers at any depth of `value`; empty ones do not count."""
+    owners: set[str] = set()
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if is_object(value):
+            owners |= {_OWNERS[name] for name in _OWNERS.keys() & value.keys() if _is_filled(value[name])}
+            if value.get("contract_id") is not None and value.get("nonce") is not None:
+                owners.add("subscribe_nonce")
+            waiting += value.values()
+        elif is_list(value):
+            waiting += value
+    return owners
+
+
+def _is_filled(value: object) -> bool:
+    """Whether a container holds anything but empty values."""
+    inside = list(value.values()) if is_object(value) else []
+    return (is_list(value) and bool(value)) or any(each not in ({}, [], "", None) for each in inside)
 
 
 def is_yes(text: str) -> bool:

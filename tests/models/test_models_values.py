@@ -213,3 +213,9 @@ def test_trade_ids_in_two_spellings_have_one_key(spellings: tuple[str, ...]) -> 
 def test_different_trade_ids_have_different_keys() -> None:
     ids = ("11", "12", "ab/cd", "ab/ce", "abcd", "a/bcd", "AB-1", "ab-1")
     assert len({m.trade_key(trade_id) for trade_id in ids}) == len(ids)
+
+
+def test_a_prefixed_trade_id_is_not_a_decimal_one() -> None:
+    assert m.trade_key("0x11") != m.trade_key("11")
+    assert m.trade_key("0xAB") == m.trade_key("0Xab") != m.trade_key("ab")
+    assert m.trade_key("0x" + "AB" * 32) == m.trade_key("ab" * 32)

@@ -296,8 +296,11 @@ async def test_fragments_with_pings_between_them_are_one_message(
 SHOUTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "margin venue": lambda update: update | {"turbo": True},
     "market of somebody else": lambda update: update | {"market_id": "0x" + "77" * 32},
-    "unknown": lambda update: update | {"action": "subscribe_dreams"},
-    "acknowledgement": lambda update: update | {"action": "unsubscribe_depth"},
+    "unknown": lambda update: {"action": "subscribe_dreams", "market_id": update["market_id"], "price": "5"},
+    "unknown of another market": lambda update: (
+        update | {"action": "subscribe_dreams", "market_id": "0x" + "77" * 32}
+    ),
+    "acknowledgement": lambda update: {"action": "unsubscribe_depth", "market_id": update["market_id"]},
 }
 
 
