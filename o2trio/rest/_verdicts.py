@@ -5,12 +5,13 @@ Pure functions over a complete answer. Nothing is sent or repeated here; ``_writ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import cast
 
 import attrs
 
-from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded
+from .._api_errors import API_ERRORS, InternalError, RateLimitExceeded, RequestUnreadable
 from .._errors import ApiError
 from .._trading_errors import OnChainRevert
 from ..models import Id, Order, Rows, normalize_id
@@ -33,6 +34,9 @@ Every other 4xx may come after the work was done: 409 from something that remove
 408, 425 and 499 when somebody stopped waiting, 421 from a shared connection, and those that nobody lists. A
 429 is a rate limit, whoever sends it, and is judged before.
 """
+_PARSER_STATUSES = frozenset({400, 422})
+_PARSER_WORDS = re.compile(r"unknown variant|secp256k1|deserializ", re.IGNORECASE)
+"""How the server's framework says, before its own code runs, that it cannot parse a submission."""
 _DEEPEST = 4
 """How deep orders may lie inside groups."""
 
@@ -68,14 +72,15 @@ def judge(answer: Answer) -> Answered | ApiError | None:
     content = object_in(opened(answer.content))
     if content is None:
         error = find_error(answer)
-        return error if isinstance(error, RateLimitExceeded) else None
+        return error if isinstance(error, RateLimitExceeded) else _unparsed(answer, None)
     envelope, tx_id = envelope_of(answer.content), _text(content.get("tx_id"))
     error = error_of(answer, envelope)
     if tx_id is None and isinstance(error, RateLimitExceeded):
         return error
-    revert = _revert(answer, envelope, tx_id)
-    if revert is not None:
-        return revert
+    unparsed = _unparsed(answer, envelope.code) if tx_id is None else None
+    revert = _revert(answer, envelope, tx_id, words_count=unparsed is None)
+    if revert is not None or unparsed is not None:
+        return revert or unparsed
     if tx_id is not None:
         # A reason may say anything, also of a success, so it casts doubt where nothing else says success.
         certain = not envelope.reason or envelope.is_success or bool(content.get("orders"))
@@ -93,18 +98,33 @@ def _is_refusal(status: int, code: int | None) -> bool:
     return code in API_ERRORS or status not in _SERVER_ERRORS
 
 
-def _revert(answer: Answer, envelope: Envelope, tx_id: str | None) -> OnChainRevert | None:
+def _unparsed(answer: Answer, code: int | None) -> RequestUnreadable | None:
+    """Return the refusal by a parser, which has no code of the exchange and may be plain text."""
+    text = answer.body.decode("utf-8", "replace")
+    if answer.status not in _PARSER_STATUSES or code in _CODES or not _PARSER_WORDS.search(text):
+        return None
+    return RequestUnreadable(
+        f"{answer.request} failed with HTTP {answer.status}: {' '.join(text.split()):.200}",
+        status=answer.status,
+        code=code,
+        message=text,
+    )
+
+
+def _revert(
+    answer: Answer, envelope: Envelope, tx_id: str | None, *, words_count: bool
+) -> OnChainRevert | None:
     """Return the failure on chain that an answer reports.
 
     It is known by decoded evidence, or by the status of a refusal together with a ``reason``. With any other
-    status the words of a reason prove nothing: "OK" is one, too.
+    status the words of a reason prove nothing: "OK" is one, too. Nor do they if not `words_count`.
     """
     # Not at the top: o2trio.trading builds on this package.
     from ..trading._reverts import decode_revert  # noqa: PLC0415
 
     reason = envelope.reason or (envelope.message if envelope.code in (None, _INTERNAL) else None)
     revert = decode_revert(reason, envelope.receipts)
-    bare = bool(envelope.reason) and envelope.code is None and answer.status in _REFUSALS
+    bare = words_count and bool(envelope.reason) and envelope.code is None and answer.status in _REFUSALS
     if not (revert.is_evident or bare):
         return None
     error = OnChainRevert(

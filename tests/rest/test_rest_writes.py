@@ -319,6 +319,49 @@ async def test_a_code_of_the_exchange_counts_with_status_409(nursery: trio.Nurse
     assert type(error) is api.InvalidSession
 
 
+TEXT = {"Content-Type": "text/plain"}
+UNKNOWN = "Failed to deserialize the JSON body: unknown variant `Secp256k1`"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        UNKNOWN.encode(),
+        json.dumps(UNKNOWN).encode(),
+        json.dumps({"error": UNKNOWN}).encode(),
+        json.dumps({"code": 422, "message": UNKNOWN}).encode(),
+        json.dumps({"message": "m", "reason": UNKNOWN}).encode(),
+    ],
+)
+async def test_a_parser_that_refuses_the_request_proves_that_nothing_ran(
+    nursery: trio.Nursery, clock: MockClock, status: int, body: bytes
+) -> None:
+    error = await outcome(nursery, (status, TEXT, body))
+    assert type(error) is api.RequestUnreadable
+    assert "unknown variant" in str(error)
+    assert error.status == status
+
+
+@pytest.mark.parametrize("status", [200, 302, 409, 500, 502, 503])
+async def test_the_words_of_a_parser_prove_nothing_with_another_status(
+    nursery: trio.Nursery, clock: MockClock, status: int
+) -> None:
+    assert isinstance(await outcome(nursery, (status, TEXT, UNKNOWN.encode())), AnswerLost)
+
+
+async def test_a_code_a_revert_or_a_transaction_counts_more_than_the_words_of_a_parser(
+    nursery: trio.Nursery, clock: MockClock
+) -> None:
+    answers = [
+        ({"code": 4000, "message": UNKNOWN}, api.InvalidSignature),
+        ({"message": UNKNOWN, "reason": REVERTED}, OnChainRevert),
+        ({"tx_id": TX, "message": UNKNOWN}, AnswerLost),
+    ]
+    for content, kind in answers:
+        assert type(await outcome(nursery, json_answer(content, 400))) is kind
+
+
 LOST = [
     PAGE,
     (200, {}, b"<html>ok</html>"),

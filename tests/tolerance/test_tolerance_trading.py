@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -150,3 +151,26 @@ async def test_a_submission_follows_no_redirect(autojump_clock: MockClock, statu
         with pytest.raises(O2Error, match="/v2/elsewhere"), trio.fail_after(60):
             await world.o2.withdraw(OWNER, "fUSDC", amount="5")
         assert [asked.path for asked in world.submissions] == ["/v1/accounts/withdraw"]
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_parser_that_does_not_know_the_first_signature_key_gets_the_other(
+    autojump_clock: MockClock, status: int
+) -> None:
+    refusal = (status, {"Content-Type": "text/plain"}, b"unknown variant `Secp256k1`")
+    keys: list[str] = []
+    async with changed(lambda _asked, body: body) as world:
+        answer = world.server.rest
+
+        def rest(asked: Asked) -> Any:
+            if asked.path != "/v1/session/actions":
+                return answer(asked)
+            (key,) = json.loads(asked.body)["signature"]
+            keys.append(key)
+            return refusal if key == "Secp256k1" else answer(asked)
+
+        async with world.o2.session(OWNER, FUEL, lane=1) as session:
+            world.server.rest = rest
+            with pytest.raises(ApiError):  # the simulator takes the first key only
+                await session.buy(FUEL, price="0.0200", quantity="1000")
+        assert keys == ["Secp256k1", "TypedSecp256k1"]
