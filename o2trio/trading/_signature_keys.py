@@ -6,8 +6,8 @@ one is tried first. If the exchange refuses it with a code that may mean the key
 once more under the other key. Two things make that safe, and each suffices:
 
 - The refusal proves that the first copy did not run: it is one of the codes 1001, 1002 and 4000, which the
-  exchange answers before anything reaches the chain, or HTTP 400 or 422 in the words of the server's parser. Anything ambiguous (no answer, a gateway's error, "nonce
-  already used") is never followed by a second copy.
+  exchange answers before anything reaches the chain, or HTTP 400 or 422 in the words of the server's parser.
+  Anything ambiguous (no answer, a gateway's error, "nonce already used") is never followed by a second copy.
 - Both copies hold the same nonce, and of all submissions with one nonce at most one can run. Even if the
   refusal were wrong, the second copy could only be refused; "already used" is then an unknown outcome.
 
@@ -35,7 +35,7 @@ class SignatureKey(StrEnum):
 
     @property
     def other(self) -> SignatureKey:
-        """The other one of the two."""
+        """The one that this is not."""
         return SignatureKey.TYPED if self is SignatureKey.PLAIN else SignatureKey.PLAIN
 
 
