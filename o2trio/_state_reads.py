@@ -20,12 +20,13 @@ from collections.abc import (
 )
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 import trio
 
 from ._api_errors import OrderNotFound
-from ._errors import ApiError, CallerError, IncompletePages, O2Error
+from ._errors import ApiError, CallerError, DecodeError, IncompletePages, O2Error
 from ._network import Options
 from ._side_by_side import side_by_side
 from .models import (
@@ -58,6 +59,9 @@ _NAMED = 3
 """How many of the parts that could not be read are named."""
 _WORDS = 200
 """How many characters of an error are repeated."""
+
+_ODD_ANSWERS = 3
+"""How often a read of a state is tried again whose answer cannot be read."""
 
 _URGENT = 16
 """How many of the live updates that wait decide what is read next."""
@@ -93,15 +97,19 @@ class Reader:
         self.options = options
         self._limiter = trio.CapacityLimiter(options.repair_concurrency)
 
-    async def persist(self, read: Callable[[], Awaitable[T]], note: Callable[[str], None]) -> T:
+    async def persist(
+        self, read: Callable[[], Awaitable[T]], note: Callable[[str], None], *, odd_answers: float = inf
+    ) -> T:
         """Return what `read` returns, trying again until the caller's cancel scope ends it.
 
         Args:
           read: one request.
           note: is given each error in words before it is tried again.
+          odd_answers: how often it is tried again because the answer cannot be read.
 
         Raises:
           CallerError, OrderNotFound, IncompletePages: trying again would not help.
+          DecodeError: the answer still cannot be read after `odd_answers` more tries.
         """
         delays = backoff_delays(self.options)
         while True:
@@ -111,6 +119,10 @@ class Reader:
             except (CallerError, OrderNotFound, IncompletePages):
                 raise
             except O2Error as error:
+                if isinstance(error, DecodeError):
+                    if odd_answers <= 0:
+                        raise
+                    odd_answers -= 1
                 note(f"{error!s:.{_WORDS}}")
                 asked = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
             await trio.sleep(max(next(delays), asked))
@@ -148,7 +160,10 @@ class StateReading:
     async def run(self, by: float) -> None:
         """Read everything that is wanted, until the time `by` at the latest."""
         with trio.CancelScope(deadline=by):
-            await self._kind.read(self)
+            try:
+                await self._kind.read(self)
+            except DecodeError as error:
+                self._doubt(f"the list of markets: {error!s:.{_WORDS}}")
             self._is_over = True
 
     @property
@@ -197,7 +212,8 @@ class StateReading:
     # -- what all kinds share -------------------------------------------------------------------
 
     async def _ask(self, read: Callable[[], Awaitable[T]]) -> T:
-        return await self._reader.persist(read, partial(setattr, self, "_trouble"))
+        note = partial(setattr, self, "_trouble")
+        return await self._reader.persist(read, note, odd_answers=_ODD_ANSWERS)
 
     async def _markets(self) -> Markets:
         return await self._ask(partial(self._reader.markets, turbo=self._turbo))
@@ -217,7 +233,7 @@ class StateReading:
         async def one(part: Part) -> None:
             try:
                 await read(part)
-            except (CallerError, IncompletePages) as error:
+            except (CallerError, DecodeError, IncompletePages) as error:
                 self._doubt(f"{names[part]}: {error!s:.{_WORDS}}")
             else:
                 self._has_read = True

@@ -17,9 +17,10 @@ from functools import partial
 import trio
 
 from ._api_errors import OrderNotFound
-from ._errors import CallerError
+from ._errors import CallerError, DecodeError
 from ._network import Options
 from ._nursery import BareNursery
+from ._side_by_side import side_by_side
 from ._state_reads import MarketLists, Reader, StateReading, unread_rows
 from .models import (
     Direction,
@@ -149,10 +150,13 @@ class Recovery:
         """
         found: list[Order] = []
         await trio.sleep(self._options.indexer_lag)
+
+        async def one(entry: NotUnderstood) -> None:
+            with suppress(CallerError, DecodeError):
+                found.extend(await self._order_of(entry, turbo=topic.key.turbo))
+
         with trio.move_on_after(self._options.repair_timeout):
-            for entry in entries:
-                with suppress(CallerError):
-                    found += await self._order_of(entry, turbo=topic.key.turbo)
+            await side_by_side(entries, one, self._options.repair_concurrency)
         if found and not await self._has_arrived(topic):
             found.clear()
         topic.looked_up(epoch, [OrderUpdate(orders=tuple(found), origin=Origin.BACKFILL)])
@@ -160,11 +164,12 @@ class Recovery:
     async def _order_of(self, entry: NotUnderstood, *, turbo: bool) -> list[Order]:
         """Read the order that `entry` names, in its market or in any; nothing if REST knows none."""
         order_id, market_id = Id(entry.ids["order_id"]), entry.ids.get("market_id")
-        markets = await self._reader.persist(partial(self._reader.markets, turbo=turbo), _log.debug)
+        persist = partial(self._reader.persist, note=_log.debug, odd_answers=0)
+        markets = await persist(partial(self._reader.markets, turbo=turbo))
         for each in [market.market_id for market in markets] if market_id is None else [Id(market_id)]:
             with suppress(OrderNotFound):
                 read = partial(self._rest.order, each, order_id, turbo=turbo)
-                return [await self._reader.persist(read, _log.debug)]
+                return [await persist(read)]
         return []
 
     # -- trades ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from o2trio import InvalidRequest, Options, OrderNotFound, RequestFailed
+from o2trio import DecodeError, InvalidRequest, Options, OrderNotFound, RequestFailed
 from o2trio.models import (
     AccountInfo,
     Balance,
@@ -279,6 +279,59 @@ async def test_a_look_up_is_bounded_and_left_if_the_stream_lags(autojump_clock: 
     rest.known = {(MARKET, found.orders[0].order_id): found.orders[0]}
     await recovery(rest).look_up(topic, 0, odd_orders(1))
     assert drain(box) == []
+
+
+@pytest.mark.parametrize("error", [DecodeError("odd", path="price", frame="{}"), RequestFailed("no answer")])
+async def test_an_order_that_cannot_be_read_does_not_delay_the_others(
+    autojump_clock: MockClock, error: Exception
+) -> None:
+    class OneFails(Rest):
+        async def order(self, market: Id, order_id: Id, *, turbo: bool = False) -> Order:
+            if order_id == odd_orders(1)[0].ids["order_id"]:
+                await trio.lowlevel.checkpoint()
+                raise error
+            return await super().order(market, order_id, turbo=turbo)
+
+    world, rest = World(), OneFails()
+    (box,) = world.live(ORDERS)
+    topic = world.topic(ORDERS)
+    assert topic.memory is not None
+    found: Any = decode(orders(2, filled=5)).body
+    entries = odd_orders(1, 2)
+    topic.memory.unclear |= {entry.ids["order_id"]: entry for entry in entries}
+    rest.known = {(MARKET, found.orders[0].order_id): found.orders[0]}
+    await look_up(world, rest, topic, entries)
+    (update,) = drain(box)
+    assert [order.order_id for order in update.orders] == [entries[1].ids["order_id"]]
+
+
+@pytest.mark.parametrize("odd", ["markets", "balance"])
+async def test_an_answer_that_stays_unreadable_is_left_out_soon(autojump_clock: MockClock, odd: str) -> None:
+    class Odd(Rest):
+        async def markets(self, *, turbo: bool = False) -> Any:
+            if odd == "markets":
+                await self._odd()
+            return await super().markets(turbo=turbo)
+
+        async def balance(self, identity: Identity, asset: Id) -> Balance:
+            if odd == "balance" and asset == SECOND:
+                await self._odd()
+            return await super().balance(identity, asset)
+
+        async def _odd(self) -> None:
+            await trio.lowlevel.checkpoint()
+            raise DecodeError("odd", path="price", frame="{}")
+
+    world, topic, box = broken(Kind.BALANCES)
+    rest = Odd()
+    rest.amounts = {(account(1), ASSET): 9}
+    start = trio.current_time()
+    await repair(world, rest, topic)
+    assert trio.current_time() - start < OPTIONS.repair_timeout
+    told = drain(box)
+    assert "gap" in origins(told)
+    read = [balance.total_unlocked for update in told for balance in update.balance]
+    assert read == ([] if odd == "markets" else [9])
 
 
 async def test_only_balances_that_changed_are_told(autojump_clock: MockClock) -> None:
