@@ -376,6 +376,8 @@ class Port:
     def _on_error(self, frame: Frame, _message: str | bytes) -> None:
         assert isinstance(frame.body, ErrorBody)
         self._take_error(frame.body)
+        for topic in self._refusals.ended_by(frame.body):
+            topic.handle(Event.BREAK, reason="the exchange ended the subscription")
 
     def _take_error(self, error: ErrorBody) -> None:
         if error.resync_required and (self.turbo or not error.turbo):

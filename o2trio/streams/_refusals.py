@@ -45,6 +45,9 @@ _log = logging.getLogger("o2trio.streams")
 SUBSCRIPTION_CODES = frozenset({6000, 6001, 6002})
 """Codes that are always about a subscription, never about a heartbeat."""
 
+_ENDING_CODES = frozenset({6001, 6002})
+"""Codes after which a stream that they name may be over; 6000 says that it is not."""
+
 DOUBT_SHARE = 0.5
 """How long an error stays doubtful, as a share of ``Options.confirm_timeout``: the requests before the
 heartbeat are to be confirmed before they count as read late."""
@@ -131,6 +134,18 @@ class Refusals:
             (barrier, error), self._excused = self._excused, None
             self._mute = False
             self._decide(error, barrier, confirmed=True)
+
+    def ended_by(self, error: ErrorBody) -> list[Topic]:
+        """Return the topic that had data and that `error` names: the server may have ended it."""
+        kind = kind_of_action(error.action)
+        return [
+            topic
+            for topic in self._port.slots.values()
+            if error.code in _ENDING_CODES
+            and topic.answered
+            and topic.key.kind is kind
+            and topic.key.market_id == error.market_id
+        ]
 
     # -- inside ---------------------------------------------------------------------------------
 

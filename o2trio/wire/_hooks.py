@@ -82,23 +82,38 @@ def _without_none(kind: object) -> object:
 # -- classes -----------------------------------------------------------------------------------------
 
 
+_LEVELS = ("bids", "asks", "view")
+"""Fields that hold the levels of a book."""
+
+
 @attrs.frozen(slots=True)
 class _Names:
-    """The wire names of a field: the first one that is sent (and not null) counts."""
+    """The wire names of a field: the first one that is sent (and not null) counts.
+
+    Of the levels of a book an empty one yields to another, because a book is never taken for empty.
+    """
 
     first: str
     others: tuple[str, ...]
+    moves_book: bool
 
     def take(self, found: dict[str, object]) -> str | None:
-        """Put the field under its first name; return the other name that it was sent under, or None."""
-        if self.first in found:
+        """Put the field under its first name; return the other name that it was sent under, or None.
+
+        Raises:
+          ValueError: two names hold different levels of a book.
+        """
+        sent = [name for name in (self.first, *self.others) if name in found]
+        if self.moves_book and (filled := [name for name in sent if found[name] not in ({}, [])]):
+            if any(found[name] != found[filled[0]] for name in filled[1:]):
+                raise ValueError(f"{' and '.join(filled)} say different things")
+            sent = filled
+        name = next(iter(sent), self.first)
+        if name == self.first:
             return None
-        for other in self.others:
-            if other in found:
-                entry = found[other]
-                found[self.first] = [entry] if other in SINGLE and is_object(entry) else entry
-                return other
-        return None
+        entry = found[name]
+        found[self.first] = [entry] if name in SINGLE and is_object(entry) else entry
+        return name
 
 
 def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] = FIELDS) -> Hook:
@@ -123,7 +138,7 @@ def _class_hook(cls: type[Any], converter: Converter, known: Mapping[str, Hook] 
         hook = hook_of(cls, field.name, kind, known) or converter.get_structure_hook(kind)
         overrides[field.name] = gen.override(rename=first, struct_hook=hook)
         if others:
-            several.append(_Names(first, tuple(others)))
+            several.append(_Names(first, tuple(others), moves_book=field.name in _LEVELS))
         if ranks is not None and field.name in ranks.carried:
             reader = Reader(field.name, hook, kind, _readable_part(kind, converter))
             carried.append((first, reader))

@@ -108,8 +108,8 @@ class _DepthSnapshot(_Message, gc=False, tag="subscribe_depth"):
 
     def frame(self, data: str) -> Frame:
         view = self.orders if self.view is None else self.view
-        if view is None:
-            raise ValueError("no levels")
+        if view is None or (view is self.view and self.orders is not None):
+            raise ValueError("no levels, or two objects with levels")
         update: Twin = new(_DEPTH)
         update.market_id = market_id = known_id(self.market_id)
         update.changes = depth(view.buys, view.sells)

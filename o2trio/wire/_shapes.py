@@ -173,6 +173,8 @@ class Changes(Struct, gc=False):
 
     buys: tuple[_Change, ...]
     sells: tuple[_Change, ...]
+    bids: Nothing = None
+    asks: Nothing = None
     turbo: Nothing = None
 
 
@@ -181,6 +183,8 @@ class View(Struct, gc=False):
 
     buys: tuple[_Level, ...]
     sells: tuple[_Level, ...]
+    bids: Nothing = None
+    asks: Nothing = None
     precision: Small = None
     turbo: Nothing = None
 

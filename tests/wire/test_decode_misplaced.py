@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from o2trio import DecodeError, TopicBroken
+from o2trio import DecodeError, DepthUpdate, TopicBroken
 from o2trio.wire import ErrorBody, FrameKind, decode
 from tests.tolerance._cases import (
     ACCOUNT,
@@ -179,3 +179,49 @@ def test_a_byte_order_mark_before_a_frame_is_skipped() -> None:
     text = json.dumps(snapshot())
     assert decode("\ufeff" + text) == decode(text)
     assert decode(b"\xef\xbb\xbf" + text.encode()) == decode(text)
+
+
+LEVEL = [{"price": "24000", "quantity": "5"}]
+OTHER = [{"price": "23000", "quantity": "7"}]
+
+
+@pytest.mark.parametrize("action", ["subscribe_depth", "subscribe_depth_update"])
+def test_an_empty_name_of_a_side_yields_to_the_other(action: str) -> None:
+    sides = {"buys": [], "bids": LEVEL, "sells": OTHER, "asks": []}
+    content = {"view": sides} if action == "subscribe_depth" else {"changes": sides}
+    frame = decode(json.dumps({"action": action, "market_id": MARKET, **content}))
+    assert isinstance(frame.body, DepthUpdate)
+    assert [level.price for level in frame.body.changes.bids] == [24000]
+    assert [level.price for level in frame.body.changes.asks] == [23000]
+
+
+@pytest.mark.parametrize("first", ["view", "orders"])
+def test_an_empty_object_with_levels_yields_to_the_other(first: str) -> None:
+    sides = {"buys": LEVEL, "sells": []}
+    content = {"view": {}, "orders": {}, first: sides}
+    frame = decode(json.dumps({"action": "subscribe_depth", "market_id": MARKET, **content}))
+    assert isinstance(frame.body, DepthUpdate)
+    assert [level.price for level in frame.body.changes.bids] == [24000]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"view": {"buys": LEVEL, "bids": OTHER, "sells": []}},
+        {"view": {"buys": LEVEL, "sells": []}, "orders": {"buys": OTHER, "sells": []}},
+    ],
+    ids=["sides", "objects"],
+)
+def test_levels_that_are_sent_twice_and_differ_are_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError, match="say different things"):
+        decode(json.dumps({"action": "subscribe_depth", "market_id": MARKET, **content}))
+
+
+@pytest.mark.parametrize("code", [6001, 6002])
+async def test_an_error_that_names_a_live_stream_subscribes_it_again(
+    autojump_clock: MockClock, code: int
+) -> None:
+    refusal = {"action": "subscribe_depth", "market_id": MARKET, "code": code, "message": "dropped"}
+    seen = await watch([snapshot(), refusal], "depth", later=[snapshot()])
+    assert seen.error is None
+    assert any(isinstance(event, TopicBroken) for event in seen.events)
