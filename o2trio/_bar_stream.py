@@ -25,6 +25,8 @@ __all__ = ["SEAM_INTERVAL", "SEAM_READS", "SETTLED_MS", "BarStream"]
 
 SETTLED_MS = 60_000
 """Bars of the exchange that ended at least so long before its latest trade are taken as complete."""
+PLAUSIBLE_MS = 86_400_000
+"""A live trade that seems to be older than the history by more than this counts as one without a time."""
 SEAM_READS = 6
 """How often history is read at most until it contains a trade that the stream has told."""
 SEAM_INTERVAL = 0.5
@@ -55,7 +57,7 @@ class _History:
     known: frozenset[str] = attrs.field(default=attrs.Factory(_ids, takes_self=True))
 
     def has(self, trade: Trade) -> bool:
-        return moment_of(trade) < self.seam or trade_key(trade.trade_id) in self.known
+        return trade_key(trade.trade_id) in self.known or moment_of(trade) < self.seam
 
 
 async def _read_history(
@@ -168,7 +170,7 @@ class BarStream(DerivedStream[BarUpdate]):
             else:
                 parts, origin, self._holed_to = self._load(history), Origin.SNAPSHOT, -inf
             fresh = [trade for trade in self._fresh(update) if not self._is_over(trade)]
-        if update.not_understood or any(trade.timestamp is None for trade in update.trades):
+        if update.not_understood or not all(map(self._is_dated, update.trades)):
             # What cannot be read, or has no time, belongs to a bar that lacks it.
             self._holed_to = inf
         # From here on nothing waits.
@@ -221,7 +223,7 @@ class BarStream(DerivedStream[BarUpdate]):
 
     def _fresh(self, update: TradeUpdate) -> list[Trade]:
         """Return the trades of `update` that are not in the history."""
-        dated = [trade for trade in update.trades if trade.timestamp is not None]
+        dated = filter(self._is_dated, update.trades)
         fresh = [trade for trade in dated if not self._history.has(trade)]
         self._sewn = self._sewn or any(
             trade_key(trade.trade_id) in self._history.known for trade in update.trades
@@ -232,6 +234,13 @@ class BarStream(DerivedStream[BarUpdate]):
 
     def _start_of(self, trade: Trade) -> int:
         return bar_start(self._resolution, moment_of(trade))
+
+    def _is_dated(self, trade: Trade) -> bool:
+        """Whether the time of `trade` is one that says to which bar it belongs."""
+        moment = trade.milliseconds
+        return moment is not None and (
+            moment > self._history.seam - PLAUSIBLE_MS or trade_key(trade.trade_id) in self._history.known
+        )
 
     def _is_over(self, trade: Trade) -> bool:
         """Whether `trade` belongs to a bar before the one that grows."""

@@ -56,7 +56,9 @@ class Numbers:
         return _exact(self._market.price(bid.price + ask.price) / 2, self._price_places)
 
     def spread(self, bid: Level, ask: Level) -> str:
-        """Return the spread as a price and in basis points of the mid."""
+        """Return the spread as a price and, unless the mid is 0, in basis points of the mid."""
+        if not bid.price + ask.price:
+            return self.price(0)
         points = Decimal(20_000 * (ask.price - bid.price)) / (bid.price + ask.price)
         return f"{self.price(ask.price - bid.price)} ({points:.1f} bp)"
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ._amounts import ChainUnits, units, units_or_none
-from ._common import Side, Update, milliseconds_from, time_from
+from ._common import Side, Update, moment_from, time_from
 from ._ids import Id, Identity
 from ._understanding import NotUnderstood, in_order, unread_field
 
@@ -87,8 +87,8 @@ class Trade:
 
     @property
     def milliseconds(self) -> int | None:
-        """`timestamp` in milliseconds since 1970, whatever its unit, which is inferred from its size."""
-        return None if self.timestamp is None else milliseconds_from(self.timestamp)
+        """`timestamp` in milliseconds since 1970, its unit inferred from its size; None beyond the year 9999."""
+        return moment_from(self.timestamp)
 
     @property
     def time(self) -> datetime | None:

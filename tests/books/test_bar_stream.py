@@ -25,6 +25,8 @@ from o2trio._bars import BarUpdate, resolution_of
 from o2trio.models import Bar
 from o2trio.simulator import Simulator, default_listings, open_simulator
 from tests.books.test_bars import expected
+from tests.tolerance import _cases as cases
+from tests.tolerance._server import Asked, RawServer, Reply, reply
 
 FUEL = "fFUEL/fUSDC"
 FUEL_ONLY = default_listings()[:1]
@@ -245,3 +247,43 @@ async def test_ends_are_those_of_a_subscription(autojump_clock: MockClock) -> No
         await drain(stays)
         with pytest.raises(trio.EndOfChannel):
             await stays.receive()
+
+
+NOW = 1_790_000_000_000
+
+
+async def bars_around(resolution: str, *times: int) -> list[BarUpdate]:
+    """Return what a stream gives when trades with such times follow on one of :data:`NOW`."""
+
+    def rest(asked: Asked) -> Reply:
+        if asked.path == "/v1/bars":
+            return reply({"bars": []})
+        if asked.path == "/v1/trades":
+            return reply({"trades": [cases.trade({"trade_id": "5", "timestamp": str(NOW)})]})
+        return cases.quiet_rest(asked)
+
+    watcher = Watcher()
+    server = RawServer(lambda _socket, _request: (), rest)
+    async with trio.open_nursery() as nursery:
+        async with open_o2(server.network(nursery), options=cases.OPTIONS) as o2:
+            await nursery.start(watcher.follow, o2.stream_bars(cases.MARKET, resolution))
+            await trio.sleep(5)
+            for number, time in enumerate(times, 100):
+                await server.socket.send(
+                    cases.trades(cases.trade({"trade_id": str(number), "timestamp": str(time)}))
+                )
+                await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    return watcher.items
+
+
+@pytest.mark.parametrize("resolution", ["1m", "1M", "3M"])
+@pytest.mark.parametrize("time", [2**127, 0, 12_345])
+async def test_a_trade_with_an_absurd_time_marks_the_bar(
+    autojump_clock: MockClock, resolution: str, time: int
+) -> None:
+    first, *others = await bars_around(resolution, time, NOW + 1000)
+    assert first.origin is Origin.SNAPSHOT
+    assert others
+    assert {update.origin for update in others} == {Origin.GAP}
+    assert {update.bar.timestamp for update in others} <= {first.bar.timestamp, first.bar.timestamp + 60_000}

@@ -216,3 +216,10 @@ def test_prices_are_never_rounded() -> None:
 def test_time_of_day() -> None:
     assert time_of_day(NOW + 1_999_999) == "14:13:20.001"
     assert time_of_day(NOW, 0) == "14:13:20"
+
+
+def test_the_spread_of_a_book_at_price_zero_has_no_basis_points(board: Board) -> None:
+    numbers = Numbers(board.market)
+    free = Level(0, 5)
+    assert numbers.spread(free, free) == numbers.price(0)
+    assert "bp" in numbers.spread(free, Level(10, 5))
