@@ -87,7 +87,7 @@ class Trade:
 
     @property
     def milliseconds(self) -> int | None:
-        """`timestamp` in milliseconds since 1970, its unit inferred from its size; None beyond the year 9999."""
+        """`timestamp` in milliseconds since 1970, inferred from its size; None beyond the year 9999."""
         return moment_from(self.timestamp)
 
     @property
