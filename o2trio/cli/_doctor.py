@@ -25,11 +25,11 @@ from ._doctor_evidence import Evidence, Reader
 from ._doctor_exam import LISTEN_SECONDS, collect
 from ._doctor_reads import READ_CHECKS
 from ._doctor_requests import REQUEST_CHECKS
-from ._doctor_shapes import clean, shape
+from ._doctor_shapes import shape
 from ._doctor_streams import STREAM_CHECKS
 from ._doctor_trade import TRADE_CHECKS, Consent, trade
 from ._open import network_config
-from ._output import Write
+from ._output import Write, clean
 
 __all__ = ["DOCTOR_SECONDS", "GROUPS", "diagnose", "judge", "report_of", "run_doctor", "table_of"]
 
@@ -71,10 +71,12 @@ async def run_doctor(
       as_json: write one JSON object per finding instead of a table.
 
     Raises:
-      InvalidRequest: there is no such network, `account` is not an id, or the network is not for tests.
+      InvalidRequest: there is no such network, `account` is not an id, the network is not for tests, or
+        there is no folder for the report.
       OSError: the report cannot be written.
     """
     found = None if account is None else _account(account)
+    _check_report(report)
     async with network_config(network) as config:
         if consent is not None:
             consent.check(config)
@@ -86,11 +88,20 @@ async def run_doctor(
             with trio.move_on_after(_WRITE_SECONDS, shield=True):
                 findings = judge(evidence)
                 if report is not None:
-                    text = json.dumps(report_of(evidence, findings), indent=1)
-                    await trio.Path(report).write_text(f"{text}\n", encoding="utf-8")
+                    _write_report(report, report_of(evidence, findings))
                 lines = _json_lines(findings) if as_json else table_of(evidence, findings)
                 await write("\n".join(lines))
     return int(any(finding.verdict is Verdict.WRONG for _, finding in findings))
+
+
+def _check_report(report: Path | None) -> None:
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise InvalidRequest(f"--report takes the name of a file in a folder that exists, not {report}")
+
+
+def _write_report(report: Path, content: dict[str, object]) -> None:
+    # At once, not in a thread: it is small, and Ctrl-C may be what ends the examination.
+    report.write_text(f"{json.dumps(content, indent=1)}\n", encoding="utf-8")
 
 
 def _account(text: str) -> str:
@@ -148,7 +159,7 @@ def table_of(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> lis
             lines += ["", group]
             last = group
         check = finding.check
-        lines += _row((finding.verdict.value, check.question, finding.found, check.assumed))
+        lines += _row((finding.verdict.value, check.question, finding.words, check.assumed))
     wrong = [finding for _, finding in findings if finding.verdict is Verdict.WRONG]
     for finding in wrong:
         advice = f"{finding.check.name}: {finding.check.advice}."
@@ -182,7 +193,7 @@ def _object(group: str, finding: Finding) -> dict[str, str]:
 
 
 def _json_lines(findings: Sequence[tuple[str, Finding]]) -> list[str]:
-    return [json.dumps(_object(group, finding)) for group, finding in findings]
+    return [json.dumps({**_object(group, finding), "found": finding.words}) for group, finding in findings]
 
 
 def report_of(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> dict[str, object]:

@@ -151,7 +151,7 @@ def _answers(evidence: Evidence) -> Result | None:
     answer = evidence.answers.get("health")
     if answer is None:
         failure = evidence.failures.get("health")
-        return None if failure is None else Result(f"no: {failure}", is_safe=False)
+        return None if failure is None else Result("no", is_safe=False, said=failure)
     return Result(f"HTTP status {answer.status}", answer.status < 400)
 
 
@@ -167,7 +167,7 @@ def _region(evidence: Evidence) -> Result | None:
 def _websocket(evidence: Evidence) -> Result | None:
     for talk in evidence.talks:
         if talk in evidence.failures:
-            return Result(f"ended: {evidence.failures[talk]}", is_safe=False)
+            return Result("ended", is_safe=False, said=evidence.failures[talk])
     return Result("open", is_safe=True) if evidence.talks and any(evidence.talks.values()) else None
 
 

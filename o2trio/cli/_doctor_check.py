@@ -8,7 +8,8 @@ from enum import StrEnum
 import attrs
 
 from ._doctor_evidence import Evidence, Said
-from ._doctor_shapes import Json, Object, clean, items_of, object_of, redact
+from ._doctor_shapes import Json, Object, items_of, object_of, redact
+from ._output import clean
 
 __all__ = ["Check", "Finding", "Result", "Verdict"]
 __all__ += ["DATA_KEYS", "any_of", "digits_of", "is_data", "is_error", "kind_of", "refusal_code"]
@@ -28,11 +29,21 @@ class Verdict(StrEnum):
 
 @attrs.frozen(slots=True)
 class Result:
-    """What a check read off the evidence: words, and whether the library copes with it."""
+    """What a check read off the evidence, and whether the library copes with it.
+
+    Attributes:
+      found: in words of ours.
+      is_safe: whether the library copes.
+      said: why, in words of others, which no report repeats.
+    """
 
     found: str
     is_safe: bool
+    said: str = ""
 
+
+_LONGEST = 200
+"""Characters of a finding."""
 
 Read = Callable[[Evidence], "str | Result | None"]
 
@@ -69,7 +80,10 @@ class Check:
         if isinstance(answer, str):
             answer = Result(answer, answer in self.safe)
         return Finding(
-            self, Verdict.SAFE if answer.is_safe else Verdict.WRONG, clean(redact(answer.found), 200)
+            self,
+            Verdict.SAFE if answer.is_safe else Verdict.WRONG,
+            clean(redact(answer.found), _LONGEST),
+            clean(redact(answer.said), _LONGEST),
         )
 
 
@@ -80,6 +94,12 @@ class Finding:
     check: Check
     verdict: Verdict
     found: str
+    said: str = ""
+
+    @property
+    def words(self) -> str:
+        """What was found and why, for a terminal."""
+        return f"{self.found}: {self.said}" if self.said else self.found
 
 
 def any_of(*readings: str) -> frozenset[str]:

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TypeAlias, cast
 
-__all__ = ["Json", "Object", "clean", "items_of", "object_of", "redact", "shape"]
+__all__ = ["Json", "Object", "items_of", "object_of", "redact", "shape"]
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | Decimal | bool | None"
 Object: TypeAlias = Mapping[str, Json]
 
-_LONGEST = 60
 _DEEPEST = 8
 _ROWS = 20
 """Rows of a list whose shapes are distinguished."""
@@ -46,12 +45,6 @@ _LONG_NUMBER = re.compile(r"\d{7,}")
 
 _ACTION = re.compile(r"(un)?subscribe_[a-z_]{1,30}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,40}")
-
-
-def clean(text: str, longest: int = _LONGEST) -> str:
-    """Return foreign text as one short line that a terminal can only print."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 def redact(text: str) -> str:

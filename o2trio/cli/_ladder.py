@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ..models import Level, Side, Trade
 from ._board import Board, Gap
+from ._output import clean
 from ._words import Numbers, plural, time_of_day
 
 __all__ = ["draw"]
@@ -84,7 +85,7 @@ def draw(board: Board, width: int, height: int, now: int, *, levels: int = 1000)
 
 def _title(board: Board, width: int, now: int) -> Text:
     left = Text.assemble(
-        (f" {board.market.pair}", "bold"), (f"  {board.network}, precision {board.precision}", _QUIET)
+        (f" {clean(board.market.pair)}", "bold"), (f"  {board.network}, precision {board.precision}", _QUIET)
     )
     parts = [_state(board)]
     if board.is_current and board.updated is not None:

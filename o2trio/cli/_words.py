@@ -23,10 +23,14 @@ from ..streams import (
     TopicRestored,
     TopicStale,
 )
+from ._output import clean
 
 __all__ = ["Numbers", "describe", "plural", "time_of_day", "topic_name"]
 
 E = TypeVar("E", bound=Event)
+
+_LONGEST = 300
+"""Characters of an event that are shown."""
 
 
 class Numbers:
@@ -121,4 +125,4 @@ _EVENTS = dict(
 def describe(event: Event) -> str:
     """Return `event` in a few words."""
     words = _EVENTS.get(type(event))
-    return type(event).__name__ if words is None else words(event)
+    return type(event).__name__ if words is None else clean(words(event), _LONGEST)

@@ -9,6 +9,7 @@ import ssl
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -23,10 +24,12 @@ from o2trio.cli._doctor import DOCTOR_SECONDS, GROUPS, diagnose, judge, report_o
 from o2trio.cli._doctor_basics import look_at_basics
 from o2trio.cli._doctor_check import Check, Verdict
 from o2trio.cli._doctor_evidence import Evidence, Reader
-from o2trio.cli._doctor_shapes import clean, redact, shape
-from o2trio.cli._doctor_trade import KEY_VARIABLE, Consent, consent_of
-from o2trio.models import normalize_id
-from o2trio.simulator import Account, Flavor, Simulator, open_simulator
+from o2trio.cli._doctor_shapes import redact, shape
+from o2trio.cli._doctor_trade import KEY_VARIABLE, Consent, _place_and_cancel, consent_of
+from o2trio.cli._markets import table
+from o2trio.cli._output import clean
+from o2trio.models import Level, normalize_id
+from o2trio.simulator import Account, Flavor, Simulator, default_listings, open_simulator
 from o2trio.trading import FuelWallet
 from tests.rest.fake import Fake, json_answer
 
@@ -42,7 +45,7 @@ class Lines(list[str]):
 async def examined(network: NetworkConfig, account: str | None = None) -> dict[str, tuple[Verdict, str]]:
     evidence = Evidence(network, account)
     await diagnose(evidence)
-    return {finding.check.name: (finding.verdict, finding.found) for _, finding in judge(evidence)}
+    return {finding.check.name: (finding.verdict, finding.words) for _, finding in judge(evidence)}
 
 
 # -- the basics ------------------------------------------------------------------------------------
@@ -247,6 +250,45 @@ async def test_foreign_text_cannot_move_the_cursor(autojump_clock: MockClock, nu
     assert json.dumps(report_of(evidence, findings)).isprintable()
 
 
+async def test_the_words_of_a_server_stand_in_no_report(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    words = "address 203.0.113.7 of alice@example.com is blocked"
+    fake = Fake(nursery, lambda *_: json_answer({"error": words}, status=403))
+    evidence = Evidence(fake.network)
+    await diagnose(evidence)
+    findings = judge(evidence)
+    text = json.dumps(report_of(evidence, findings))
+    assert "alice" not in text
+    assert "203.0.113.7" not in text
+
+
+async def test_the_folder_of_the_report_is_checked_before_the_examination(tmp_path: Path) -> None:
+    async def write(_: str) -> None:
+        raise AssertionError
+
+    for report in (tmp_path / "missing" / "report.json", tmp_path):
+        with pytest.raises(InvalidRequest, match="--report takes the name of a file"):
+            await run_doctor("simulator", write, report=report)
+
+
+def test_the_symbols_of_a_table_cannot_move_the_cursor() -> None:
+    assert table([["\x1b[31mX\n\x07", "1"]]) == ["?[31mX??  1"]
+
+
+async def test_below_a_best_bid_of_one_step_there_is_no_place_to_trade() -> None:
+    market = default_listings()[0].market
+
+    async def depth(_: object) -> Any:
+        await trio.lowlevel.checkpoint()
+        return SimpleNamespace(changes=SimpleNamespace(best_bid=Level(market.price_step, 1)))
+
+    o2: Any = SimpleNamespace(get_depth=depth)
+    session: Any = None  # it would be an error to place anything
+    look: Any = None
+    await _place_and_cancel(o2, session, market, look)
+
+
 def test_shapes() -> None:
     assert shape({"a": [1, 22, "0x" + "ab" * 32], "AB" * 32: None, "FUEL/USDC": 1.5, "b": [[True]]}) == {
         "a": ["integer, 1 digits", "integer, 2 digits", "id, 66 characters"],
@@ -263,7 +305,7 @@ def test_shapes() -> None:
 def test_redacting_and_cleaning() -> None:
     assert redact("account 0x" + "ab" * 32 + " has 123456789 of 12") == "account <id> has <number> of 12"
     assert clean("a\x1b[0m\nb") == "a?[0m?b"
-    assert len(clean("x" * 1000)) == 60
+    assert len(clean("x" * 1000)) == 160
 
 
 def test_a_check_that_meets_a_shape_beyond_its_readings_says_so() -> None:
@@ -376,5 +418,5 @@ async def test_a_trade_that_fails_is_said_without_ids(autojump_clock: MockClock)
         await diagnose(evidence, Consent(FuelWallet.from_key(KEY)))
         found = {finding.check.name: finding for _, finding in judge(evidence)}
     assert found["trading"].verdict is Verdict.WRONG
-    assert not re.search("[0-9a-f]{16}", found["trading"].found)
+    assert not re.search("[0-9a-f]{16}", found["trading"].words)
     assert found["signature key"].verdict is Verdict.UNDECIDED
