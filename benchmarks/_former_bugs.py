@@ -64,7 +64,7 @@ FORMER_BUGS = (
         _TRANSPORT,
         "        if self.is_closed:\n            await trio.aclose_forcefully(stream)",
         "        if False:\n            await trio.aclose_forcefully(stream)",
-        kept=(92, 0.5),
+        kept=(21, 0.5),
     ),
     Mutant(
         "bug-snapshot-cuts",
