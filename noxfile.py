@@ -134,7 +134,8 @@ def types(session: nox.Session) -> None:
     """Check the types strictly, with two checkers."""
     install(session)
     session.run("mypy", *session.posargs)
-    session.run("basedpyright")
+    # Without a name it would take the interpreter of a .venv beside it, which holds nothing but nox.
+    session.run("basedpyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session
