@@ -114,7 +114,8 @@ class StateJudge(Judge):
         if history is not None and update.origin is Origin.LIVE and stamp is not None and self._is_plain:
             number = history.at(stamp, value, start)
             is_sure = number is not None
-        if history is not None and number is None and not self._must_be_exact(update):
+        may_be_older = not self._must_be_exact(update) or self._is_restated(update, history, value)
+        if history is not None and number is None and may_be_older:
             number = history.after(value, start)
         if number is None:
             self._broken(Promise.EXACT, self._untrue(update, key, value, history, told))
@@ -136,6 +137,13 @@ class StateJudge(Judge):
         if update.origin is not Origin.LIVE or update.seen_timestamp is None or not self._is_plain:
             return False
         return self._exact_after is not None and self.had_all > self._exact_after
+
+    def _is_restated(self, update: Update, history: History | None, value: Value) -> bool:
+        """Tell whether a stream that begins with the current state says what was true at that time."""
+        stamp, begins_with = update.seen_timestamp, self._world.sim.flavor.first_message
+        if begins_with != "state" or history is None or stamp is None:
+            return False
+        return history.when(stamp) == value
 
     @property
     def _is_plain(self) -> bool:

@@ -186,8 +186,6 @@ def _flavor(seed: int) -> Flavor:
         drawn,
         # Judges find a state by its exact time, or without any; these spellings leave out nanoseconds.
         seen_timestamp="null" if drawn.seen_timestamp in ("fraction", "rfc3339") else drawn.seen_timestamp,
-        # A state that is sent as if it were live can be older than what a repair has just read.
-        first_message="empty" if drawn.first_message == "state" else drawn.first_message,
         # Consumers name markets by their pairs.
         market_symbol="text",
         # Orders without a type cannot prove what became of a submission whose answer was lost.
