@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from o2trio import O2Client, Origin, Update, open_o2
-from o2trio.simulator import open_simulator
+from o2trio.simulator import Flavor, open_simulator
 from o2trio.testing._judges_market import Judge
 from o2trio.testing._network import HostileNetwork
 from o2trio.testing._plan import Plan
@@ -28,7 +28,11 @@ async def small_world(
 ) -> AsyncGenerator[World]:
     """Open an exchange, a network without faults and a world with no plans."""
     plan = Plan(seed=seed, hours=0.25, rate=rate, consumers=(), faults=(), **changes)
-    async with HostileNetwork(seed) as network, open_simulator(seed, rate=rate, flow=flow) as sim:
+    flavor = Flavor.parse(plan.flavor.split())
+    async with (
+        HostileNetwork(seed) as network,
+        open_simulator(seed, rate=rate, flow=flow, flavor=flavor) as sim,
+    ):
         yield World(plan, sim, network)
 
 

@@ -209,6 +209,13 @@ async def test_every_lie_about_accounts_is_found(autojump_clock: MockClock, kind
     }
 
 
+async def test_a_restated_order_must_have_been_true_then(autojump_clock: MockClock) -> None:
+    lies = {"honest": HONEST, "alter": Lie(_altered(**_ALTERED[Kind.ORDERS]))}
+    source = accounts(Kind.ORDERS, 10, seed=True)
+    found = await verdicts(source, lies, seconds=180.0, rate=2.0, flavor="first_message=state")
+    assert found == {"honest": "not found out", "alter": "order and exactness"}
+
+
 def _is_read(update: Any) -> bool:
     return update.origin in {Origin.SNAPSHOT, Origin.BACKFILL}
 
