@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
+from ..models import Market
+from ..rest._envelope import opened
+from ..rest._shapes import markets_of
+from ..wire import structure_rows
 from ._doctor_check import Check, Result, any_of, rows_of, sides_of, spelling, unit_of
 from ._doctor_evidence import Evidence
 from ._doctor_exam import market_rows, trade_rows
@@ -25,13 +30,19 @@ def _ids(evidence: Evidence) -> str | None:
     return f"{'0x and ' if digits != text else 'bare '}{case}"
 
 
-def _market_rows(evidence: Evidence) -> str | None:
-    rows = market_rows(evidence)
-    if not rows:
+def _market_rows(evidence: Evidence) -> Result | None:
+    """Read the list as the library does: without a market that it can read, nothing else works."""
+    answer = evidence.answers.get("markets")
+    if answer is None or answer.status >= 400:
         return None
-    needed = {"market_id", "contract_id", "base", "quote"}
-    odd = sum(not needed <= row.keys() for row in rows)
-    return f"{odd} of {len(rows)} rows lack something" if odd else "all"
+    listed = markets_of(opened(answer.body)).get("markets")
+    if not isinstance(listed, list):
+        return Result("there is no list", is_safe=False)
+    rows = structure_rows(cast("list[object]", listed), Market, "")
+    odd, all_rows = len(rows.not_understood), len(rows) + len(rows.not_understood)
+    if not rows:
+        return Result("none", is_safe=False) if odd else None
+    return Result(f"{odd} of {all_rows} rows lack something" if odd else "all", is_safe=True)
 
 
 def _of_rows(key: str, say: Callable[[Json], str]) -> Callable[[Evidence], str | None]:
@@ -163,8 +174,8 @@ READ_CHECKS = (
     Check(
         name="market rows",
         question="Which markets of the list can be read?",
-        assumed="any that cannot be read is reported, and costs no other",
-        read=lambda evidence: (found := _market_rows(evidence)) and Result(found, is_safe=True),
+        assumed="most; one that cannot be read is reported, and costs no other",
+        read=_market_rows,
     ),
     Check(
         name="market fees",

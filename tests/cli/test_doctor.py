@@ -250,6 +250,16 @@ async def test_foreign_text_cannot_move_the_cursor(autojump_clock: MockClock, nu
     assert json.dumps(report_of(evidence, findings)).isprintable()
 
 
+@pytest.mark.parametrize("markets", [None, "soon", {}, [{"market_id": "ETH"}], [7]], ids=str)
+async def test_a_list_without_a_market_that_can_be_read_is_wrong(
+    autojump_clock: MockClock, nursery: trio.Nursery, markets: Any
+) -> None:
+    fake = Fake(nursery, lambda *_: json_answer({"status": "ok", "markets": markets}))
+    verdict, words = (await examined(fake.network))["market rows"]
+    assert verdict is Verdict.WRONG
+    assert words in {"there is no list", "none"}
+
+
 async def test_the_words_of_a_server_stand_in_no_report(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
