@@ -17,6 +17,7 @@ import trio
 
 from .._errors import InvalidRequest
 from .._network import NetworkConfig
+from .._safe_text import safe_text
 from ..models import normalize_id
 from ._doctor_account import ACCOUNT_CHECKS
 from ._doctor_basics import BASIC_CHECKS, look_at_basics
@@ -29,7 +30,7 @@ from ._doctor_shapes import shape
 from ._doctor_streams import STREAM_CHECKS
 from ._doctor_trade import TRADE_CHECKS, Consent, trade
 from ._open import network_config
-from ._output import Write, clean
+from ._output import Write
 
 __all__ = ["DOCTOR_SECONDS", "GROUPS", "diagnose", "judge", "report_of", "run_doctor", "table_of"]
 
@@ -166,7 +167,7 @@ def table_of(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> lis
         lines += ["", *textwrap.wrap(advice, sum(_WIDTHS))]
     counts = {verdict: sum(each.verdict is verdict for _, each in findings) for verdict in Verdict}
     summary = ", ".join(f"{count} {verdict.value.lower()}" for verdict, count in counts.items())
-    return [*lines, "", f"{clean(evidence.network.websocket_host)}: {summary}"]
+    return [*lines, "", f"{safe_text(evidence.network.websocket_host)}: {summary}"]
 
 
 def _row(cells: Sequence[str]) -> Iterator[str]:
@@ -211,7 +212,7 @@ def report_of(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> di
                 shapes.append(found)
     return {
         "o2trio": _version(),
-        "network": clean(evidence.network.websocket_host),
+        "network": safe_text(evidence.network.websocket_host),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "findings": [_object(group, finding) for group, finding in findings],
         "answers": {

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 import attrs
 
+from .._safe_text import safe_text
 from ._doctor_evidence import Evidence, Said
 from ._doctor_shapes import Json, Object, items_of, object_of, redact
-from ._output import clean
 
 __all__ = ["Check", "Finding", "Result", "Verdict"]
 __all__ += ["DATA_KEYS", "any_of", "digits_of", "is_data", "is_error", "kind_of", "refusal_code"]
@@ -82,8 +82,8 @@ class Check:
         return Finding(
             self,
             Verdict.SAFE if answer.is_safe else Verdict.WRONG,
-            clean(redact(answer.found), _LONGEST),
-            clean(redact(answer.said), _LONGEST),
+            safe_text(redact(answer.found), _LONGEST),
+            safe_text(redact(answer.said), _LONGEST),
         )
 
 

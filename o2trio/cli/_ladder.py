@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from rich.text import Text
 
+from .._safe_text import safe_text
 from ..models import Level, Side, Trade
 from ._board import Board, Gap
-from ._output import clean
 from ._words import Numbers, plural, time_of_day
 
 __all__ = ["draw"]
@@ -85,7 +85,8 @@ def draw(board: Board, width: int, height: int, now: int, *, levels: int = 1000)
 
 def _title(board: Board, width: int, now: int) -> Text:
     left = Text.assemble(
-        (f" {clean(board.market.pair)}", "bold"), (f"  {board.network}, precision {board.precision}", _QUIET)
+        (f" {safe_text(board.market.pair)}", "bold"),
+        (f"  {board.network}, precision {board.precision}", _QUIET),
     )
     parts = [_state(board)]
     if board.is_current and board.updated is not None:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 
 from .._network import NetworkConfig
+from .._safe_text import safe_text
 from ..models import Market
 from ._open import open_network
-from ._output import Write, clean
+from ._output import Write
 
 __all__ = ["list_markets", "market_object", "table"]
 
@@ -46,7 +47,7 @@ def _row(market: Market) -> tuple[str, ...]:
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return `rows` as aligned lines."""
-    rows = [[clean(cell) for cell in row] for row in rows]
+    rows = [[safe_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-__all__ = ["Clock", "StandardOutput", "Write", "clean", "wall_clock"]
+__all__ = ["Clock", "StandardOutput", "Write", "wall_clock"]
 
 Write = Callable[[str], Awaitable[None]]
 """Writes one or more whole lines, without the last line's end."""
@@ -17,15 +17,6 @@ Clock = Callable[[], int]
 """Tells the time in nanoseconds since 1970."""
 
 wall_clock: Clock = time.time_ns
-
-_LONGEST = 160
-"""Characters of foreign text that are shown."""
-
-
-def clean(text: str, longest: int = _LONGEST) -> str:
-    """Return foreign text as one short line that a terminal can only print."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 class StandardOutput:

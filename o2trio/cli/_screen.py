@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from .._safe_text import safe_text
 from ..models import DepthUpdate, Market, TradeUpdate
 from ..streams import DepthBook, Event
 from ._board import Board
 from ._ladder import draw
-from ._output import Clock, clean, wall_clock
+from ._output import Clock, wall_clock
 from ._watch import View
 from ._words import plural
 
@@ -125,4 +126,4 @@ def _summary(board: Board) -> str:
         else ["no gaps"]
     )
     counts = [plural(board.updates, "update"), plural(board.trades_seen, "trade"), *breaks]
-    return f"{clean(board.market.pair)}: {', '.join(counts)}"
+    return f"{safe_text(board.market.pair)}: {', '.join(counts)}"

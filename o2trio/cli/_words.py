@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from .._safe_text import safe_text
 from ..models import Level, Market
 from ..streams import (
     ConnectionDown,
@@ -23,7 +24,6 @@ from ..streams import (
     TopicRestored,
     TopicStale,
 )
-from ._output import clean
 
 __all__ = ["Numbers", "describe", "plural", "time_of_day", "topic_name"]
 
@@ -125,4 +125,4 @@ _EVENTS = dict(
 def describe(event: Event) -> str:
     """Return `event` in a few words."""
     words = _EVENTS.get(type(event))
-    return type(event).__name__ if words is None else clean(words(event), _LONGEST)
+    return type(event).__name__ if words is None else safe_text(words(event), _LONGEST)

@@ -19,6 +19,7 @@ import trustme
 from trio.testing import MockClock
 
 from o2trio import InvalidRequest, Network, NetworkConfig
+from o2trio._safe_text import safe_text
 from o2trio.cli import main
 from o2trio.cli._doctor import DOCTOR_SECONDS, GROUPS, diagnose, judge, report_of, run_doctor, table_of
 from o2trio.cli._doctor_basics import look_at_basics
@@ -27,7 +28,6 @@ from o2trio.cli._doctor_evidence import Evidence, Reader
 from o2trio.cli._doctor_shapes import redact, shape
 from o2trio.cli._doctor_trade import KEY_VARIABLE, Consent, _place_and_cancel, consent_of
 from o2trio.cli._markets import table
-from o2trio.cli._output import clean
 from o2trio.models import Level, normalize_id
 from o2trio.simulator import Account, Flavor, Simulator, default_listings, open_simulator
 from o2trio.trading import FuelWallet
@@ -314,8 +314,8 @@ def test_shapes() -> None:
 
 def test_redacting_and_cleaning() -> None:
     assert redact("account 0x" + "ab" * 32 + " has 123456789 of 12") == "account <id> has <number> of 12"
-    assert clean("a\x1b[0m\nb") == "a?[0m?b"
-    assert len(clean("x" * 1000)) == 160
+    assert safe_text("a\x1b[0m\nb") == "a?[0m?b"
+    assert len(safe_text("x" * 1000)) == 160
 
 
 def test_a_check_that_meets_a_shape_beyond_its_readings_says_so() -> None:
