@@ -33,7 +33,7 @@ from .models import (
     trade_key,
 )
 from .rest import MAX_TRADES, RestClient
-from .streams import Mailbox, Topic, TradeLag, first_trade
+from .streams import Mailbox, Topic, TradeLag, meeting_point
 from .wire import AnyUpdate, Kind
 
 __all__ = ["Recovery"]
@@ -214,7 +214,7 @@ class Recovery:
             page, odd = await pages.read(last, topic.repair_by(self._options))
             if not topic.backfill(epoch, page, odd):
                 return
-            live = first_trade(topic.held)
+            live = meeting_point(topic.held, ledger)
             advanced = ledger.last is not last
             if ledger.knows(live) and (live is not None or not (advanced or pages.is_full)):
                 return

@@ -27,7 +27,7 @@ from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
 from ._topic import Topic
 from ._topics import MAX_IDENTITIES, TopicKey, identity_keys
-from ._trades import TradeLag, TradeLedger, first_trade
+from ._trades import TradeLag, TradeLedger, meeting_point
 
 __all__ = [
     "MAX_IDENTITIES",
@@ -64,7 +64,7 @@ __all__ = [
     "TopicStale",
     "TradeLag",
     "TradeLedger",
-    "first_trade",
     "identity_keys",
+    "meeting_point",
     "order_part",
 ]

@@ -14,7 +14,7 @@ import attrs
 from ..models import Gap, Id, NotUnderstood, Origin, Trade, TradeUpdate, trade_key
 from ..wire import AnyUpdate
 
-__all__ = ["TradeLag", "TradeLedger", "first_trade", "newest", "trade_gap"]
+__all__ = ["TradeLag", "TradeLedger", "first_trade", "meeting_point", "newest", "trade_gap"]
 
 LEDGER_SIZE = 4096
 """Ids that a ledger remembers. Live trades follow those read over REST within far fewer."""
@@ -28,26 +28,38 @@ class TradeLedger:
       is_anchored: whether it is known where to begin: after `last`, or at the very beginning.
     """
 
-    __slots__ = ("_ids", "is_anchored", "last")
+    __slots__ = ("_ids", "_start", "is_anchored", "last")
 
     def __init__(self) -> None:
         self.last: Trade | None = None
         self.is_anchored = False
         self._ids: dict[str, None] = {}
+        self._start: str | None = None
 
     def fresh(self, trades: Iterable[Trade]) -> tuple[Trade, ...]:
-        """Return the trades that were not there before, and remember them."""
+        """Return the trades that were not there before, and remember them.
+
+        Trades are listed in order. So what stands before a known one is older than what was given, and would
+        come out of order: it lies before the beginning of the stream, or where a mark says that trades are
+        missing. The first message of a subscription may list such trades.
+        """
         ids = self._ids
-        fresh: list[Trade] = []
+        new: dict[str, Trade] = {}
         for trade in trades:
             key = trade_key(trade.trade_id)
             if key not in ids:
-                ids[key] = None
-                fresh.append(trade)
-        if fresh:
-            self.last, self.is_anchored = fresh[-1], True
-            self._forget_oldest()
-        return tuple(fresh)
+                new.setdefault(key, trade)
+            elif new:
+                new = {name: each for name, each in new.items() if _is_later(each, trade)}
+        if not new:
+            return ()
+        fresh = tuple(new.values())
+        if self._start is not None:
+            ids[self._start], self._start = None, None
+        ids.update(dict.fromkeys(new))
+        self.last, self.is_anchored = fresh[-1], True
+        self._forget_oldest()
+        return fresh
 
     def unseen(self, entries: Iterable[NotUnderstood]) -> tuple[NotUnderstood, ...]:
         """Return the entries that were not there before, and remember those whose id could be read."""
@@ -76,9 +88,10 @@ class TradeLedger:
 
     def anchor(self, newest: Trade | None) -> None:
         """Begin after `newest`, the last trade there is; with None at the very beginning."""
-        # Its id is not remembered: if it is still to be streamed, it is no repetition.
+        # It may still be streamed, and is not a repetition then; once a later trade was given, it is.
         if not self.is_anchored:
             self.is_anchored, self.last = True, newest
+            self._start = None if newest is None else trade_key(newest.trade_id)
 
     def __contains__(self, trade_id: object) -> bool:
         return isinstance(trade_id, str) and trade_key(trade_id) in self._ids
@@ -99,6 +112,11 @@ def _of_entries(update: TradeUpdate, entries: Sequence[Trade | NotUnderstood]) -
     return attrs.evolve(update, trades=trades, not_understood=tuple(placed))
 
 
+def _is_later(trade: Trade, other: Trade) -> bool:
+    """Whether the times of two trades prove that `trade` is the later one."""
+    return trade.timestamp is not None and other.timestamp is not None and trade.timestamp > other.timestamp
+
+
 def _trades(updates: Iterable[AnyUpdate]) -> Iterator[Trade]:
     return (trade for update in updates if isinstance(update, TradeUpdate) for trade in update.trades)
 
@@ -106,6 +124,15 @@ def _trades(updates: Iterable[AnyUpdate]) -> Iterator[Trade]:
 def first_trade(updates: Iterable[AnyUpdate]) -> Trade | None:
     """Return the first trade in `updates`."""
     return next(_trades(updates), None)
+
+
+def meeting_point(updates: Iterable[AnyUpdate], ledger: TradeLedger) -> Trade | None:
+    """Return the trade where `updates` take over from `ledger`, or None if they hold no trade.
+
+    That is the first one, unless their first message also lists older trades and one that `ledger` knows.
+    """
+    trades = next((each.trades for each in updates if isinstance(each, TradeUpdate) and each.trades), ())
+    return next((trade for trade in trades if trade.trade_id in ledger), trades[0] if trades else None)
 
 
 def newest(updates: list[AnyUpdate], limit: int) -> list[AnyUpdate]:
@@ -156,7 +183,7 @@ class TradeLag:
     @property
     def is_over(self) -> bool:
         """Whether what was given meets the first trade that is held, or the newest if none is."""
-        return self.ledger.knows(first_trade(self._held) or self._newest.last)
+        return self.ledger.knows(meeting_point(self._held, self.ledger) or self._newest.last)
 
     def take(self, trades: Sequence[Trade], not_understood: Sequence[NotUnderstood] = ()) -> list[AnyUpdate]:
         """Return what to give of trades that were read: up to the one where live ones take over.

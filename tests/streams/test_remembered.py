@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from o2trio.models import NotUnderstood, OrderUpdate, Origin
-from o2trio.streams import StateMemory, TradeLedger, order_part
+from o2trio.streams import StateMemory, TradeLedger, meeting_point, order_part
 from o2trio.streams._topics import BEHAVIOURS
 from o2trio.streams._trades import LEDGER_SIZE
 from o2trio.wire import AnyUpdate, Kind, decode
@@ -52,6 +52,38 @@ def test_an_anchor_is_no_trade_that_was_there_and_comes_only_once() -> None:
     empty = TradeLedger()
     empty.anchor(None)
     assert (empty.last, empty.is_anchored) == (None, True)
+
+
+def test_trades_listed_before_a_known_one_are_not_news() -> None:
+    ledger = TradeLedger()
+    ledger.fresh([trade(5), trade(6)])
+    assert ledger.fresh([trade(3), trade(4), trade(5), trade(6), trade(7)]) == (trade(7),)
+    assert ledger.last == trade(7)
+
+
+def test_a_later_trade_that_stands_before_a_known_one_is_news() -> None:
+    ledger = TradeLedger()
+    known = attrs.evolve(trade(5), timestamp=1_000)
+    ledger.fresh([known])
+    later, untimed = attrs.evolve(trade(6), timestamp=1_001), attrs.evolve(trade(7), timestamp=None)
+    assert ledger.fresh([later, untimed, known]) == (later,)
+
+
+def test_the_anchor_is_known_once_a_later_trade_was_given() -> None:
+    ledger = TradeLedger()
+    ledger.anchor(trade(5))
+    assert ledger.fresh([trade(6)]) == (trade(6),)
+    assert ledger.fresh([trade(5), trade(6), trade(7)]) == (trade(7),)
+
+
+def test_live_trades_take_over_at_one_that_is_known() -> None:
+    ledger = TradeLedger()
+    ledger.fresh([trade(5)])
+    update: Any = decode(trades(4)).body
+    held = [attrs.evolve(update, trades=(trade(4), trade(5), trade(6)))]
+    assert meeting_point(held, ledger) == trade(5)
+    assert meeting_point(held, TradeLedger()) == trade(4)
+    assert meeting_point([], ledger) is None
 
 
 def test_a_memory_forgets_the_oldest_closed_orders_and_no_open_one() -> None:
