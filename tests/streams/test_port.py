@@ -726,9 +726,21 @@ def test_an_error_long_after_is_no_refusal() -> None:
 def test_stale_differences_do_not_answer_a_fresh_request() -> None:
     world = World()
     (box,) = world.live(DEPTH)
-    world.receive(change([(10, -100)]), change([(10, 1)]), error(6000, "already subscribed"))
+    world.receive(change([(10, -100)]), change([(10, 1)]), error(6001, "no such subscription"))
     assert refused(world) == [str(DEPTH)]
     assert isinstance(box.failure(), SubscriptionRejected)
+
+
+def test_depth_that_the_server_already_streams_is_subscribed_afresh() -> None:
+    world = World()
+    box = world.mailbox(DEPTH)
+    world.up()
+    world.pump()
+    world.receive(error(6000, "Already subscribed to topic"))
+    assert refused(world) == []
+    world.pump()
+    world.receive(snapshot([(10, 1)]))
+    assert origins(drain(box)) == ["snapshot"]
 
 
 def test_an_unsent_request_cannot_be_refused() -> None:
