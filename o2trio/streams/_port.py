@@ -54,6 +54,7 @@ class Port:
       heard_at: when the last of them came; what the server sent before it is here.
       unrouted: data frames that no topic was there for, and answers to no heartbeat.
       barriers: the heartbeats of the present WebSocket.
+      answers_heartbeats: whether the server ever answered one.
       wake: set by the connection; called when the outbox has something.
     """
 
@@ -72,6 +73,7 @@ class Port:
         self._outbox: deque[tuple[str, Topic | None]] = deque()
         self._former: dict[Slot, dict[TopicKey, float]] = {}
         self._served = False
+        self.answers_heartbeats = False
 
     # -- the connection's side ------------------------------------------------------------------
 
@@ -348,6 +350,7 @@ class Port:
     def answer(self) -> None:
         """Take the oldest heartbeat without an answer as answered: what came before it has been read."""
         self.barriers.answered += 1
+        self.answers_heartbeats = True
         for topic in list(self.slots.values()):
             topic.answered_up_to(self.barriers.answered)
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import O2ConnectionLost, Silence
+from .._errors import O2ConnectionLost
 from .._nursery import BareNursery
 from ..streams import ConnectionDown, ConnectionGivenUp, ConnectionUp, Host, Hub, Port
 from ._backoff import backoff_delays
 from ._faults import CONNECTION_ERRORS, Fault, Retry, classify
 from ._link import Link, open_link
+from ._pulse import Pulse
 
 if TYPE_CHECKING:
     from .._network import NetworkConfig
@@ -122,17 +123,19 @@ class Connection:
             await self._changed.wait()
 
     async def _beat(self, link: Link) -> None:
-        options = self._options
-        ping_at = trio.current_time() + options.ping_interval
+        interval = self._options.ping_interval
+        pulse = Pulse(link, self._port, self._hub, self._options)
+        ping_at = trio.current_time() + interval
         while True:
-            await trio.sleep_until(min(ping_at, link.last_inbound + options.silence_timeout))
             now = trio.current_time()
-            if now >= link.last_inbound + options.silence_timeout:
-                raise Silence(f"nothing arrived for {options.silence_timeout:g} s")
+            check_at = pulse.check(now)
             if now >= ping_at:
-                ping_at = now + options.ping_interval
+                ping_at = now + interval
                 self._port.heartbeat()
+                pulse.asked(now)
                 self._port.check_stale(now)
+                continue
+            await trio.sleep_until(min(ping_at, check_at))
 
     async def _until_idle(self) -> None:
         while True:
