@@ -226,7 +226,7 @@ class ConnectTimeout(ConnectionFault):
 class Silence(ConnectionFault):
     """The connection is dead, though nobody said so.
 
-    Nothing arrived for ``Options.silence_timeout``, no answer to a heartbeat for
+    Nothing arrived or was read for ``Options.silence_timeout``, no answer to a heartbeat for
     ``Options.heartbeat_answer_timeout``, or a message was not whole after ``Options.message_timeout``.
     """
 

@@ -194,7 +194,8 @@ class Options:
       max_unresolved: submissions of one account of which it may be unknown at once whether they ran; then
         new ones are refused.
       ping_interval: between two text ``PING`` frames (the exchange closes after 60 s without one).
-      silence_timeout: without any inbound byte for so long, a connection is dead.
+      silence_timeout: without any inbound byte for so long, a connection is dead; so it is if the server does
+        not read for so long what is written.
       heartbeat_answer_timeout: how long a text ``PING`` may wait for an answer or any other whole message.
         Bytes that complete no message do not count: a load balancer answers for an exchange that hangs. It
         holds once the server has answered a ``PING`` of this client; while a message is on its way,

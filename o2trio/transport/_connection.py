@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._errors import O2ConnectionLost
+from .._errors import O2ConnectionLost, Silence
 from .._nursery import BareNursery
 from ..streams import ConnectionDown, ConnectionGivenUp, ConnectionUp, Host, Hub, Port
 from ._backoff import backoff_delays
@@ -113,11 +113,14 @@ class Connection:
         await link.deliver(self._port.receive)
 
     async def _write(self, link: Link) -> None:
-        port = self._port
+        port, silence = self._port, self._options.silence_timeout
         while True:
             while (outgoing := port.next_outgoing()) is not None:
                 text, topic = outgoing
-                await link.send(text)
+                with trio.move_on_after(silence) as taken:
+                    await link.send(text)
+                if taken.cancelled_caught:
+                    raise Silence(f"the server did not read for {silence:g} s")
                 if topic is not None:
                     port.sent(topic)
             await self._changed.wait()

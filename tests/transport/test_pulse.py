@@ -28,6 +28,7 @@ class Balancer(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.pieces: Iterator[bytes] | None = None
+        self.deaf = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         data = b"" if self.pieces else await self.stream.receive_some(max_bytes)
@@ -37,6 +38,8 @@ class Balancer(trio.abc.Stream):
         return next(self.pieces)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self.deaf:
+            await trio.sleep_forever()
         await self.stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -47,7 +50,7 @@ class Balancer(trio.abc.Stream):
 
 
 async def lost_after(
-    sim: Simulator, pieces: Iterable[bytes], options: Options = OPTIONS
+    sim: Simulator, pieces: Iterable[bytes], options: Options = OPTIONS, *, deaf: bool = False
 ) -> tuple[float, str]:
     """Return how long after the exchange hung its connection ended, within an hour, and why."""
     streams = []
@@ -62,7 +65,7 @@ async def lost_after(
         await depth.receive()
         await trio.sleep(30)
         for stream in streams:
-            stream.pieces = iter(pieces)
+            stream.pieces, stream.deaf = iter(pieces), deaf
         start = trio.current_time()
         with trio.fail_after(3600):
             async for event in events:
@@ -137,3 +140,10 @@ async def test_messages_that_overlap_each_read_are_each_given_their_time(autojum
 def test_a_bound_on_hanging_cannot_be_switched_off(name: str, value: object) -> None:
     with pytest.raises(InvalidRequest, match=name):
         Options(**{name: value})  # type: ignore[arg-type]
+
+
+async def test_a_server_that_does_not_read_is_dead(autojump_clock: MockClock) -> None:
+    async with open_simulator(seed=1) as sim:
+        after, reason = await lost_after(sim, repeat(b"\x81\x02{}"), deaf=True)
+    assert "the server did not read for 50 s" in reason
+    assert after <= OPTIONS.ping_interval + OPTIONS.silence_timeout + 1
