@@ -224,7 +224,11 @@ class ConnectTimeout(ConnectionFault):
 
 
 class Silence(ConnectionFault):
-    """Nothing arrived for ``Options.silence_timeout``: the connection is dead, though nobody said so."""
+    """The connection is dead, though nobody said so.
+
+    Nothing arrived or was read for ``Options.silence_timeout``, no answer to a heartbeat for
+    ``Options.heartbeat_answer_timeout``, or a message was not whole after ``Options.message_timeout``.
+    """
 
 
 class LinkClosed(ConnectionFault):

@@ -194,7 +194,13 @@ class Options:
       max_unresolved: submissions of one account of which it may be unknown at once whether they ran; then
         new ones are refused.
       ping_interval: between two text ``PING`` frames (the exchange closes after 60 s without one).
-      silence_timeout: without any inbound byte for so long, a connection is dead.
+      silence_timeout: without any inbound byte for so long, a connection is dead; so it is if the server does
+        not read for so long what is written.
+      heartbeat_answer_timeout: how long a text ``PING`` may wait for an answer or any other whole message.
+        Bytes that complete no message do not count: a load balancer answers for an exchange that hangs. It
+        holds once the server has answered a ``PING`` of this client; while a message is on its way,
+        `message_timeout` is added.
+      message_timeout: within so long of its first byte, a message must be whole, or the connection is dead.
       stale_after: a stream without an item for so long is reported by a ``TopicStale`` event.
       backoff_initial, backoff_factor, backoff_cap: the n-th wait before a dial is drawn evenly from 0
         to ``min(cap, initial * factor**n)`` (full jitter).
@@ -247,6 +253,8 @@ class Options:
     max_unresolved: int = attrs.field(default=1000, validator=_count())
     ping_interval: float = attrs.field(default=20.0, validator=_seconds())
     silence_timeout: float = attrs.field(default=50.0, validator=_seconds())
+    heartbeat_answer_timeout: float = attrs.field(default=30.0, validator=_seconds())
+    message_timeout: float = attrs.field(default=60.0, validator=_seconds())
     stale_after: float = attrs.field(default=120.0, validator=_seconds())
     backoff_initial: float = attrs.field(default=1.0, validator=_seconds())
     backoff_factor: float = attrs.field(default=2.0, validator=_factor)

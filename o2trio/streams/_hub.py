@@ -33,7 +33,7 @@ class Hub:
         self.frames = self.unrouted = 0
         self._host = host
         self._numbers = 0
-        self._served = False
+        self._served = self._answers = False
 
     @property
     def topics(self) -> list[Topic]:
@@ -44,6 +44,11 @@ class Hub:
     def has_served(self) -> bool:
         """Whether the exchange ever served one of the connections; a mere upgrade does not count."""
         return self._served or any(port.has_served for port in self.ports)
+
+    @property
+    def answers_heartbeats(self) -> bool:
+        """Whether the exchange ever answered a heartbeat on one of the connections."""
+        return self._answers or any(port.answers_heartbeats for port in self.ports)
 
     def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey], *, seed: bool = False) -> None:
         """Let `mailbox` consume the topics of `keys`, which are created where they do not exist.
@@ -88,6 +93,7 @@ class Hub:
     def _forget(self, port: Port) -> None:
         self.ports.remove(port)
         self._served |= port.has_served
+        self._answers |= port.answers_heartbeats
         self.frames += port.frames
         self.unrouted += port.unrouted
 

@@ -54,6 +54,7 @@ class Port:
       heard_at: when the last of them came; what the server sent before it is here.
       unrouted: data frames that no topic was there for, and answers to no heartbeat.
       barriers: the heartbeats of the present WebSocket.
+      answers_heartbeats: whether the server ever answered one.
       wake: set by the connection; called when the outbox has something.
     """
 
@@ -72,6 +73,8 @@ class Port:
         self._outbox: deque[tuple[str, Topic | None]] = deque()
         self._former: dict[Slot, dict[TopicKey, float]] = {}
         self._served = False
+        self._owes_answer = False
+        self.answers_heartbeats = False
 
     # -- the connection's side ------------------------------------------------------------------
 
@@ -79,6 +82,7 @@ class Port:
         """Subscribe every topic: a fresh WebSocket is there."""
         self.online = True
         self.barriers.reset()
+        self._owes_answer = False
         self._former.clear()
         for topic in list(self.slots.values()):
             topic.handle(Event.ONLINE)
@@ -211,6 +215,8 @@ class Port:
             topic.requested()
         elif text == PING:
             self.barriers.written += 1
+        elif text == PONG:
+            self._owes_answer = False
         return outgoing
 
     def sent(self, topic: Topic) -> None:
@@ -334,7 +340,10 @@ class Port:
         ]
 
     def _on_ping(self, _frame: Frame, _message: str | bytes) -> None:
-        self._send(PONG, None)
+        # One that still waits answers this one, too: a server that does not read must not fill the memory.
+        if not self._owes_answer:
+            self._owes_answer = self.online
+            self._send(PONG, None)
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
         if self.barriers.outstanding:
@@ -348,6 +357,7 @@ class Port:
     def answer(self) -> None:
         """Take the oldest heartbeat without an answer as answered: what came before it has been read."""
         self.barriers.answered += 1
+        self.answers_heartbeats = True
         for topic in list(self.slots.values()):
             topic.answered_up_to(self.barriers.answered)
 

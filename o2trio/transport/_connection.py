@@ -18,6 +18,7 @@ from ..streams import ConnectionDown, ConnectionGivenUp, ConnectionUp, Host, Hub
 from ._backoff import backoff_delays
 from ._faults import CONNECTION_ERRORS, Fault, Retry, classify
 from ._link import Link, open_link
+from ._pulse import Pulse
 
 if TYPE_CHECKING:
     from .._network import NetworkConfig
@@ -112,27 +113,32 @@ class Connection:
         await link.deliver(self._port.receive)
 
     async def _write(self, link: Link) -> None:
-        port = self._port
+        port, silence = self._port, self._options.silence_timeout
         while True:
             while (outgoing := port.next_outgoing()) is not None:
                 text, topic = outgoing
-                await link.send(text)
+                with trio.move_on_after(silence) as taken:
+                    await link.send(text)
+                if taken.cancelled_caught:
+                    raise Silence(f"the server did not read for {silence:g} s")
                 if topic is not None:
                     port.sent(topic)
             await self._changed.wait()
 
     async def _beat(self, link: Link) -> None:
-        options = self._options
-        ping_at = trio.current_time() + options.ping_interval
+        interval = self._options.ping_interval
+        pulse = Pulse(link, self._port, self._hub, self._options)
+        ping_at = trio.current_time() + interval
         while True:
-            await trio.sleep_until(min(ping_at, link.last_inbound + options.silence_timeout))
             now = trio.current_time()
-            if now >= link.last_inbound + options.silence_timeout:
-                raise Silence(f"nothing arrived for {options.silence_timeout:g} s")
+            check_at = pulse.check(now)
             if now >= ping_at:
-                ping_at = now + options.ping_interval
+                ping_at = now + interval
                 self._port.heartbeat()
+                pulse.asked(now)
                 self._port.check_stale(now)
+                continue
+            await trio.sleep_until(min(ping_at, check_at))
 
     async def _until_idle(self) -> None:
         while True:

@@ -44,6 +44,8 @@ class Engine(WSConnection):
       has_more: whether :data:`MORE` is to be given to :meth:`receive_data`, after others have had their turn.
       returned: whole messages that went the long way.
       bug: what the receiver raised, if it did.
+      now: the time of the present read, set by whoever reads.
+      began: when the message began that is not whole yet, or None.
     """
 
     def __init__(self, max_message_bytes: int) -> None:
@@ -51,12 +53,15 @@ class Engine(WSConnection):
         self.has_more = False
         self.returned: deque[str | bytes] = deque()
         self.bug: Exception | None = None
+        self.now = 0.0
+        self.began: float | None = None
         self._limit = max_message_bytes
         self._kept: list[str | bytes] = []
         self._receiver: Receiver = self._keep
         self._buffer = bytearray()
         self._short_way = True
         self._inside = False  # of a message in fragments
+        self._completed = False  # a message, in the present read
         self._missing = 0  # bytes of the buffer, before its first frame is complete
         self._passing = 0  # bytes of the present frame that are still wsproto's
 
@@ -91,6 +96,7 @@ class Engine(WSConnection):
             for event in super().events():
                 if isinstance(event, (TextMessage, BytesMessage)):
                     self._inside = not event.message_finished
+                    self._completed |= event.message_finished
                     if self._inside and not event.data:
                         # Only the length of a message is bounded, and empty fragments would pile up.
                         continue
@@ -99,7 +105,16 @@ class Engine(WSConnection):
                     self._short_way = False
                 yield event
             if not self._advance():
+                self._note_progress()
                 return
+
+    def _note_progress(self) -> None:
+        """Note since when a message is on its way."""
+        if not (self._inside or self._passing or self._buffer):
+            self.began = None
+        elif self.began is None or self._completed:
+            self.began = self.now
+        self._completed = False
 
     def _advance(self) -> bool:
         """Hand out what can be, then pass on what comes next; return whether anything was passed on."""
@@ -155,6 +170,7 @@ class Engine(WSConnection):
                 position = end
                 yield text
         finally:
+            self._completed |= position > 0
             del buffer[:position]
 
     def _measure(self) -> None:

@@ -85,6 +85,11 @@ class Link:
         """When the last bytes arrived, by :func:`trio.current_time`; at first, when the stream was opened."""
         return self._wire.last_inbound
 
+    @property
+    def message_began(self) -> float | None:
+        """When the message began that is not whole yet, by :func:`trio.current_time`, or None."""
+        return self._wire.engine.began
+
     async def deliver(self, receiver: Receiver) -> NoReturn:
         """Hand the messages to `receiver` as they arrive, until the link ends.
 
@@ -343,12 +348,13 @@ class _Wire(trio.abc.Stream):
         if engine.has_more:
             await trio.lowlevel.checkpoint()
             engine.has_more = False
+            engine.now = trio.current_time()
             return MORE
         if not self._upgraded:
             return await self._receive_answer(max_bytes)
         data = await self._stream.receive_some(max_bytes)
         if data:
-            self.last_inbound = trio.current_time()
+            self.last_inbound = engine.now = trio.current_time()
             return data
         return engine.finish()
 

@@ -337,6 +337,26 @@ def test_a_ping_is_answered_and_heartbeats_are_sent() -> None:
     assert world.wire.actions[-3:] == ["PONG", "PONG", "PING"]
 
 
+def test_pings_of_a_server_that_does_not_read_leave_one_answer_waiting() -> None:
+    world = World()
+    world.live(TRADES)
+    for _ in range(2):
+        world.port.receive(["PING"] * 1000)
+        assert world.port.next_outgoing() == ("PONG", None)
+        assert world.port.next_outgoing() is None
+
+
+def test_an_answer_that_is_lost_with_its_socket_keeps_no_later_one_back() -> None:
+    world = World()
+    world.live(TRADES)
+    world.port.receive(["PING"])
+    world.down()
+    world.port.receive(["PING"])
+    world.up()
+    world.receive("PING")
+    assert world.wire.actions[-1] == "PONG"
+
+
 # -- breaks of quiet streams -----------------------------------------------------------------------
 
 
