@@ -51,18 +51,18 @@ def identity_of(account: Account) -> Identity:
         raise InvalidRequest(f"an account is a trade account id, AccountInfo or Identity: {error}") from None
 
 
-def owner_of(owner: str | Identity | None) -> Identity:
-    """Return the identity of an account's owner, which as text is a wallet's address.
+def owner_of(owner: str | Identity | None, what: str = "owner") -> Identity:
+    """Return the identity of an owner, which as text is a wallet's address; `what` is the parameter.
 
     Raises:
-      InvalidRequest: `owner` names none.
+      InvalidRequest: `owner` names none; the message names the parameter.
     """
     if isinstance(owner, Identity):
         return owner
     try:
-        return Identity.address(owner or "")
+        return Identity.address("" if owner is None else owner)
     except ValueError as error:
-        raise InvalidRequest(f"an owner is a wallet's address or an Identity: {error}") from None
+        raise InvalidRequest(f"{what} must be a wallet's address or an Identity: {error}") from None
 
 
 def assets_of(markets: Iterable[Market]) -> list[Asset]:

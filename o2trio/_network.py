@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from ._errors import InvalidRequest
+from ._integers import as_integer
 
 __all__ = ["Dialer", "Network", "NetworkConfig", "Options", "config_of"]
 
@@ -180,7 +181,11 @@ def _factor(_instance: object, attribute: attrs.Attribute[float], value: float) 
         raise InvalidRequest(f"Options.{attribute.name} must be at least 1, not {value!r}")
 
 
-@attrs.frozen(slots=True, kw_only=True)
+def _integers(_class: type, fields: list[attrs.Attribute[object]]) -> list[attrs.Attribute[object]]:
+    return [field.evolve(converter=as_integer) for field in fields]
+
+
+@attrs.frozen(slots=True, kw_only=True, field_transformer=_integers)
 class Options:
     """Every limit and interval of a client. Times are in seconds, sizes in items unless it says bytes.
 

@@ -11,6 +11,7 @@ import trio
 
 from ._bar_stream import BarStream
 from ._errors import InvalidRequest
+from ._integers import as_integer
 from ._names import Account, check_market, identity_of, plain_market_id
 from ._order_book import OrderBook
 from ._reads import Reads
@@ -80,7 +81,7 @@ class Streaming(Reads):
         backlog replaced by one.
         """
         _check_market(market, turbo=turbo)
-        _check_precision(precision)
+        precision = _check_precision(precision)
         find = partial(self._market_keys, Kind.DEPTH, market, precision, None, turbo=turbo)
         return self._stream(find, on_overflow=on_overflow)
 
@@ -102,7 +103,7 @@ class Streaming(Reads):
         A consumer that is too slow keeps the latest view.
         """
         _check_market(market, turbo=turbo)
-        _check_precision(precision)
+        precision = _check_precision(precision)
         try:
             every = Frequency(frequency)
         except ValueError:
@@ -206,7 +207,7 @@ class Streaming(Reads):
             subscription.
         """
         _check_market(market, turbo=turbo)
-        _check_precision(precision)
+        precision = _check_precision(precision)
         self._check_open()
         return OrderBook(self._runtime, market, precision, turbo=turbo)
 
@@ -339,7 +340,8 @@ def _check_choice(name: str, value: object, choices: object) -> None:
         raise InvalidRequest(f"{name} must be {known}, not {value!r:.40}")
 
 
-def _check_precision(precision: int) -> None:
+def _check_precision(precision: int) -> int:
+    precision = as_integer(precision)
     if isinstance(precision, bool) or not isinstance(precision, int) or precision not in PRECISIONS:
         raise InvalidRequest(
             f"precision must be a level from {PRECISIONS[0]} (finest) to {PRECISIONS[-1]}, "
@@ -352,6 +354,7 @@ def _check_precision(precision: int) -> None:
             precision,
             LISTED_PRECISIONS[-1],
         )
+    return precision
 
 
 def _identities(accounts: Accounts) -> list[Identity]:

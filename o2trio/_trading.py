@@ -94,7 +94,8 @@ class Trading(Streaming):
           owner: signs it.
           asset: a symbol such as ``"fUSDC"`` (any letter case), an asset id or an :class:`Asset`.
           amount: text or Decimal in whole units, or :class:`Raw` in chain units.
-          to: a wallet's address or an :class:`Identity`; by default the owner.
+          to: a wallet's address (32 bytes, or the 20 bytes of an Ethereum address) or an
+            :class:`Identity`; by default the owner.
           lane: use a parallel nonce of this lane (0 to 4), for which the owner signs typed data; None uses
             the sequential nonce.
 
@@ -106,8 +107,8 @@ class Trading(Streaming):
           ApiError, RequestFailed, SignerFailed: it did not run.
         """
         _check_signer(owner, "owner")
-        check_lane(lane)
-        target = owner_of(owner.address if to is None else to)
+        lane = check_lane(lane)
+        target = owner_of(owner.address if to is None else to, "to")
         found = await self._asset(asset)
         raw = found.raw(amount)
         if raw == 0:
@@ -152,7 +153,7 @@ class Trading(Streaming):
         _check_signer(owner, "owner")
         key = FuelWallet.generate() if key is None else key
         _check_signer(key, "key", SignerKind.FUEL)
-        check_lane(lane)
+        lane = check_lane(lane)
         names = _market_list(markets)
         life = _life(expiry, self._runtime.config.now())
 
@@ -216,7 +217,7 @@ class Trading(Streaming):
         _check_signer(key, "key", SignerKind.FUEL)
         if owner is not None:
             _check_signer(owner, "owner")
-        check_lane(lane)
+        lane = check_lane(lane)
         names = None if markets is None else _market_list(markets)
 
         @asynccontextmanager

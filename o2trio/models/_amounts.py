@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NewType, SupportsIndex, TypeAlias, cast
 import attrs
 
 from .._errors import InvalidRequest
+from .._integers import as_integer
 
 __all__ = ["EXACT", "Amount", "ChainUnits", "Raw", "Rounding", "to_raw", "units", "units_or_none"]
 
@@ -61,10 +62,10 @@ class Raw:
     """A price, a quantity or an amount in chain units, as the exchange counts them.
 
     Attributes:
-      value: from 0 to 2**64 - 1.
+      value: from 0 to 2**64 - 1; an integer of any kind, such as NumPy's.
     """
 
-    value: int = attrs.field(validator=_check_raw)
+    value: int = attrs.field(converter=as_integer, validator=_check_raw)
 
 
 Amount: TypeAlias = str | Decimal | Raw

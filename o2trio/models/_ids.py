@@ -19,6 +19,7 @@ Id = NewType("Id", str)
 """A normalised 32-byte id: ``0x`` and 64 lower-case hexadecimal digits."""
 
 _ID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{64})")
+_SHORT_ADDRESS = re.compile(r"(?:0[xX])?([0-9a-fA-F]{40})")
 
 
 def normalize_id(text: str) -> Id:
@@ -63,8 +64,21 @@ class Identity:
 
     @classmethod
     def address(cls, id: str) -> Identity:
-        """Name the wallet `id`."""
-        return cls(IdentityKind.ADDRESS, Id(id))
+        """Name a wallet by its address: 32 bytes, or the 20 bytes of an Ethereum address, in any letter case.
+
+        The shorter form, such as :attr:`EvmWallet.checksum_address`, is filled with zeros in front. Its
+        letter case is not compared with its checksum.
+
+        Raises:
+          ValueError: `id` is anything else.
+        """
+        short = _SHORT_ADDRESS.fullmatch(id) if isinstance(id, str) else None
+        try:
+            return cls(IdentityKind.ADDRESS, Id(id if short is None else short[1].rjust(64, "0")))
+        except ValueError:
+            raise ValueError(
+                f"expected 0x and 64 hexadecimal digits, or the 40 of an Ethereum address, not {id!r:.80}"
+            ) from None
 
     @classmethod
     def contract(cls, id: str) -> Identity:

@@ -9,7 +9,7 @@ from typing import cast
 
 import attrs
 
-from .._errors import MarketUnreadable, UnknownMarket
+from .._errors import InvalidRequest, MarketUnreadable, UnknownMarket
 from ._amounts import EXACT, Amount, ChainUnits, Rounding, to_raw, units
 from ._ids import Id, normalize_id
 from ._understanding import NotUnderstood, unread_field
@@ -178,27 +178,32 @@ class Markets:
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a market with this pair (any letter case) or market id."""
-        return isinstance(name, str) and self._match(name) is not None
+        return isinstance(name, str) and bool(self._matches(name))
 
     def find(self, name: str) -> Market:
         """Return the market with this pair (any letter case) or market id.
 
         Raises:
+          InvalidRequest: several markets have this pair, as those of a native and of a bridged coin; the
+            message lists their ids.
           MarketUnreadable: it is listed, but its entry could not be read.
           UnknownMarket: there is none; the message lists what there is.
         """
-        market = self._match(name)
-        if market is not None:
-            return market
-        wanted = _wanted(name)
-        for entry in self.unreadable:
-            if wanted in (entry.ids.get("market_id"), _pair(entry)):
-                raise MarketUnreadable(name, entry.problem)
+        found, wanted = self._matches(name), _wanted(name)
+        unread = [e for e in self.unreadable if wanted in (e.ids.get("market_id"), _pair(e))]
+        ids: list[str] = [market.market_id for market in found]
+        ids += [str(entry.ids.get("market_id", "an unreadable id")) for entry in unread]
+        if len(set(ids)) > 1 and wanted not in ids:
+            raise InvalidRequest(f"several markets are called {name!r}: name it by its id: {', '.join(ids)}")
+        if found:
+            return found[0]
+        if unread:
+            raise MarketUnreadable(name, unread[0].problem)
         raise UnknownMarket(name, tuple(market.pair for market in self.markets), len(self.unreadable))
 
-    def _match(self, name: str) -> Market | None:
+    def _matches(self, name: str) -> list[Market]:
         wanted = _wanted(name)
-        return next((m for m in self.markets if wanted in (m.market_id, m.pair.casefold())), None)
+        return [m for m in self.markets if wanted in (m.market_id, m.pair.casefold())]
 
 
 def _wanted(name: str) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from .._errors import InvalidRequest
+from .._integers import as_integer
 from ..models import Cursor, Direction, Id, Identity, IdentityKind, Order, Resolution, Trade, normalize_id
 
 __all__ = [
@@ -66,6 +67,7 @@ def check_id(text: str, what: str = "an id") -> Id:
 
 def whole(value: int, least: int, most: int, what: str) -> int:
     """Return `value` if it is a whole number from `least` to `most`."""
+    value = as_integer(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidRequest(f"{what} must be a whole number from {least} to {most}, not {value!r:.40}")
     return value

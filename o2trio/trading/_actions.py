@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import attrs
 
+from .._integers import as_integer
 from ..models import Id, Identity, Market, OrderType, Side
 
 __all__ = [
@@ -40,8 +41,8 @@ class CreateOrder:
 
     market: Market = attrs.field(repr=_pair)
     side: Side
-    price: int = attrs.field(kw_only=True)
-    quantity: int = attrs.field(kw_only=True)
+    price: int = attrs.field(kw_only=True, converter=as_integer)
+    quantity: int = attrs.field(kw_only=True, converter=as_integer)
     order_type: OrderType = attrs.field(factory=lambda: OrderType("Spot"), kw_only=True)
 
     def to_json(self) -> Json:

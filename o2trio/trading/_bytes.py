@@ -12,6 +12,7 @@ from functools import cache
 import attrs
 
 from .._errors import InvalidRequest
+from .._integers import as_integer
 from ..models import Id, Identity, IdentityKind, OrderType, Side, normalize_id
 from ._actions import Action, CancelOrder, CreateOrder, RegisterReferer, SettleBalance
 from ._amounts import forward_amount
@@ -59,8 +60,7 @@ def u64(value: int, name: str = "number") -> bytes:
     Raises:
       InvalidRequest: it does not fit; the message calls it `name`.
     """
-    _in_range(value, 2**64, name)
-    return value.to_bytes(8, "big")
+    return _in_range(value, 2**64, name).to_bytes(8, "big")
 
 
 def u256(value: int, name: str = "number") -> bytes:
@@ -69,8 +69,7 @@ def u256(value: int, name: str = "number") -> bytes:
     Raises:
       InvalidRequest: it does not fit; the message calls it `name`.
     """
-    _in_range(value, 2**256, name)
-    return value.to_bytes(32, "big")
+    return _in_range(value, 2**256, name).to_bytes(32, "big")
 
 
 def id_bytes(id: str, name: str = "id") -> bytes:
@@ -307,9 +306,11 @@ class ParallelNonce:
         return cls(packed >> 168, packed >> 136 & 2**32 - 1, packed >> 8 & 2**128 - 1, packed & 0xFF)
 
 
-def _in_range(value: int, bound: int, name: str) -> None:
+def _in_range(value: int, bound: int, name: str) -> int:
+    value = as_integer(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
         raise InvalidRequest(f"{name} must be an integer from 0 to {bound - 1}, not {value!r:.100}")
+    return value
 
 
 def _sized(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from enum import StrEnum
 import trio
 
 from .._errors import InvalidRequest
+from .._integers import as_integer
 from ..models import AccountWindow
 from ..rest._arguments import LANES
 from ._bytes import ParallelNonce
@@ -42,14 +43,16 @@ class Track(StrEnum):
     """Any number at once; needs a newer account contract (see :meth:`O2Client.upgrade_account`)."""
 
 
-def check_lane(lane: int | None) -> None:
-    """Refuse what is no lane and not None.
+def check_lane(lane: int | None) -> int | None:
+    """Return a lane as a plain integer, or None; refuse anything else.
 
     Raises:
       InvalidRequest: so it is.
     """
+    lane = None if lane is None else as_integer(lane)
     if lane is not None and (isinstance(lane, bool) or not isinstance(lane, int) or lane not in LANES):
         raise InvalidRequest(f"lane must be {LANES[0]} to {LANES[-1]} or None, not {lane!r:.40}")
+    return lane
 
 
 class SequentialTrack:

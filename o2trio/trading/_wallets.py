@@ -46,6 +46,8 @@ class _Wallet:
     def from_key(cls, key: str | bytes) -> Self:
         """Load a private key: 32 bytes, or 64 hexadecimal digits with or without ``0x``.
 
+        Digits may be text or ASCII bytes, and may have white space around them, as files of keys have.
+
         Raises:
           InvalidRequest: it is no private key; the message does not repeat it.
           MissingExtra: the extra ``trade`` is not installed.
@@ -123,12 +125,11 @@ class EvmWallet(_Wallet):
 
 
 def _secret_of(key: str | bytes) -> bytes:
-    secret = b""
-    if isinstance(key, str):
-        match = _KEY.fullmatch(key)
+    secret = key if isinstance(key, bytes) else b""
+    digits = secret.decode("latin-1") if len(secret) > 32 else key
+    if isinstance(digits, str):
+        match = _KEY.fullmatch(digits.strip())
         secret = bytes.fromhex(match[1]) if match else b""
-    elif isinstance(key, bytes):
-        secret = key
     if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < ORDER:
         raise InvalidRequest(
             "a private key is 32 bytes, or 64 hexadecimal digits with or without 0x, and a number that "

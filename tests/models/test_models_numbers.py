@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +121,32 @@ def test_find() -> None:
         assert set(caught.value.markets) == {market.pair for market in MARKETS.values()}
     with pytest.raises(UnknownMarket, match="none"):
         m.Markets(markets=()).find("A/B")
+
+
+def test_a_pair_that_two_markets_share_is_refused_with_their_ids() -> None:
+    bridged = attrs.evolve(M1, market_id=m.normalize_id("0x" + "ab" * 32))
+    markets = m.Markets(markets=(M1, bridged, M4))
+    with pytest.raises(InvalidRequest, match="several markets are called") as caught:
+        markets.find(M1.pair.swapcase())
+    assert M1.market_id in str(caught.value)
+    assert bridged.market_id in str(caught.value)
+    assert M1.pair in markets
+    for market in markets:
+        assert markets.find(market.market_id) is market
+    assert markets.find(M4.pair) is M4
+
+
+def test_a_pair_that_an_unreadable_market_shares_is_refused() -> None:
+    other = "0x" + "ab" * 32
+    raw = {"base": {"symbol": M1.base.symbol}, "quote": {"symbol": M1.quote.symbol}}
+    for ids, shown in (({"market_id": other}, other), ({}, "an unreadable id")):
+        unread = m.NotUnderstood(index=1, problem="odd", raw=raw, ids=ids)
+        markets = m.Markets(markets=(M1,), unreadable=(unread,))
+        with pytest.raises(InvalidRequest, match=shown):
+            markets.find(M1.pair)
+        assert markets.find(M1.market_id) is M1
+
+
+def test_one_market_listed_twice_is_no_second_market() -> None:
+    twin = attrs.evolve(M1, turbo=True)
+    assert m.Markets(markets=(M1, twin)).find(M1.pair) is M1
