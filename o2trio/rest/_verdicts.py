@@ -37,6 +37,14 @@ Every other 4xx may come after the work was done: 409 from something that remove
 _PARSER_STATUSES = frozenset({400, 422})
 _PARSER_WORDS = re.compile(r"unknown variant|secp256k1|deserializ", re.IGNORECASE)
 """How the server's framework says, before its own code runs, that it cannot parse a submission."""
+_GATEWAY_WORDS = re.compile(
+    r"upstream|\bbad gateway|gateway time-?out|disconnect/reset before"
+    r"|\b(stream|connection) (was )?(reset|closed|terminat|refused|aborted)|broken pipe|unexpected eof"
+    r"|(service|temporarily) unavailable"
+    r"|(request|operation|response|server|context) (has )?(timed out|timeout|deadline exceeded)",
+    re.IGNORECASE,
+)
+"""How something between the client and the exchange says that it lost a request on its way, or the answer."""
 _DEEPEST = 4
 """How deep orders may lie inside groups."""
 
@@ -78,7 +86,8 @@ def judge(answer: Answer) -> Answered | ApiError | None:
     if tx_id is None and isinstance(error, RateLimitExceeded):
         return error
     unparsed = _unparsed(answer, envelope.code) if tx_id is None else None
-    revert = _revert(answer, envelope, tx_id, words_count=unparsed is None)
+    lost = envelope.code not in _CODES and _GATEWAY_WORDS.search(answer.body.decode("utf-8", "replace"))
+    revert = _revert(answer, envelope, tx_id, words_count=unparsed is None and not lost)
     if revert is not None or unparsed is not None:
         return revert or unparsed
     if tx_id is not None:
@@ -86,7 +95,7 @@ def judge(answer: Answer) -> Answered | ApiError | None:
         certain = not envelope.reason or envelope.is_success or bool(content.get("orders"))
         done = answer.status in _SUCCESSES and not envelope.is_refusal and certain
         return Answered(_id(tx_id), _orders(content.get("orders")), content) if done else None
-    return error if _is_refusal(answer.status, envelope.code) else None
+    return error if not lost and _is_refusal(answer.status, envelope.code) else None
 
 
 def _is_refusal(status: int, code: int | None) -> bool:

@@ -251,6 +251,34 @@ def test_a_transaction_beside_a_refusal_proves_nothing(said: dict[str, Any]) -> 
     assert judge(answer({**said, "tx_id": TX})) is None
 
 
+@pytest.mark.parametrize("name", ["message", "reason", "error", "detail"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "stream reset", "Stream closed", "connection reset by peer", "Connection refused", "Bad Gateway",
+        "upstream connect error or disconnect/reset before headers", "upstream request timeout",
+        "no healthy upstream", "Gateway Timeout", "504 Gateway Time-out", "service unavailable",
+        "request timed out", "context deadline exceeded", "connection was terminated",
+    ],
+)  # fmt: skip
+def test_the_words_of_a_gateway_prove_nothing(name: str, words: str) -> None:
+    assert judge(answer({name: words}, 400)) is None
+    assert judge(answer({"code": 400, name: words}, 400)) is None
+
+
+@pytest.mark.parametrize(
+    "words", ["invalid timeout", "Expired session", "the market of gateway tokens is closed", "Bad request"]
+)
+def test_what_only_resembles_the_words_of_a_gateway_refuses(words: str) -> None:
+    assert isinstance(judge(answer({"message": words}, 400)), ApiError)
+
+
+def test_a_code_of_the_exchange_counts_whatever_its_words() -> None:
+    error = judge(answer({"code": 4000, "message": "stream reset"}, 400))
+    assert isinstance(error, ApiError)
+    assert error.code == 4000
+
+
 def test_a_wrapped_submission_counts() -> None:
     done = judge(answer({"code": 0, "data": {"tx_id": TX, "session_expiry": "5"}}))
     assert isinstance(done, Answered)
