@@ -27,7 +27,7 @@ class Pulse:
         self._port = port
         self._hub = hub
         self._options = options
-        self._frames = port.frames
+        self._frames: int = port.frames
         self._asked_at = math.inf
 
     def asked(self, now: float) -> None:
