@@ -310,11 +310,13 @@ async def test_what_was_not_asked_for_changes_no_book(autojump_clock: MockClock,
         watcher = DepthWatcher()
         async with trio.open_nursery() as nursery:
             await nursery.start(watcher.follow, o2.stream_depth(FUEL))
+            # Those that come together are answered together.
             for text in ("ping", " PONG ", "PING"):
                 sim.send_raw(text)
             for _ in range(20):
                 await trio.sleep(0.5)
                 sim.send_raw(json.dumps(SHOUTS[shout](json.loads(_update(sim, "buys", 100, 7)))))
+            sim.send_raw("ping")
             await settle(sim)
             watcher.check(sim)
             assert watcher.epoch == 0
