@@ -33,7 +33,7 @@ from .models import (
     trade_key,
 )
 from .rest import MAX_TRADES, RestClient
-from .streams import Mailbox, Topic, TradeLag, meeting_point
+from .streams import Mailbox, Topic, TradeLag
 from .wire import AnyUpdate, Kind
 
 __all__ = ["Recovery"]
@@ -214,9 +214,8 @@ class Recovery:
             page, odd = await pages.read(last, topic.repair_by(self._options))
             if not topic.backfill(epoch, page, odd):
                 return
-            live = meeting_point(topic.held, ledger)
-            advanced = ledger.last is not last
-            if ledger.knows(live) and (live is not None or not (advanced or pages.is_full)):
+            met, advanced = ledger.meets(topic.held), ledger.last is not last
+            if met or (met is None and not (advanced or pages.is_full)):
                 return
             if advanced:
                 pages.came_further()

@@ -27,7 +27,7 @@ from ._port import Port
 from ._subscription import Subscription, SubscriptionStatistics
 from ._topic import Topic
 from ._topics import MAX_IDENTITIES, TopicKey, identity_keys
-from ._trades import TradeLag, TradeLedger, meeting_point
+from ._trades import TradeLag, TradeLedger
 
 __all__ = [
     "MAX_IDENTITIES",
@@ -65,6 +65,5 @@ __all__ = [
     "TradeLag",
     "TradeLedger",
     "identity_keys",
-    "meeting_point",
     "order_part",
 ]

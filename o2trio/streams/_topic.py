@@ -661,6 +661,8 @@ class Topic:
         self._waits = _always
         if self.memory is not None:
             self.memory.broke(was_whole=self._mended)
+        if self.ledger is not None:
+            self.ledger.broke()
         if self._mended:
             since = self.sent_at if self._assumed else None
             self._mended, self._reason = False, reason

@@ -14,7 +14,7 @@ import attrs
 from ..models import Gap, Id, NotUnderstood, Origin, Trade, TradeUpdate, trade_key
 from ..wire import AnyUpdate
 
-__all__ = ["TradeLag", "TradeLedger", "first_trade", "meeting_point", "newest", "trade_gap"]
+__all__ = ["TradeLag", "TradeLedger", "newest", "trade_gap"]
 
 LEDGER_SIZE = 4096
 """Ids that a ledger remembers. Live trades follow those read over REST within far fewer."""
@@ -28,38 +28,66 @@ class TradeLedger:
       is_anchored: whether it is known where to begin: after `last`, or at the very beginning.
     """
 
-    __slots__ = ("_ids", "_start", "is_anchored", "last")
+    __slots__ = ("_breaks", "_ids", "_start", "is_anchored", "last")
 
     def __init__(self) -> None:
         self.last: Trade | None = None
         self.is_anchored = False
-        self._ids: dict[str, None] = {}
+        # Each id with the number of breaks before it came.
+        self._ids: dict[str, int] = {}
+        self._breaks = 0
         self._start: str | None = None
 
     def fresh(self, trades: Iterable[Trade]) -> tuple[Trade, ...]:
-        """Return the trades that were not there before, and remember them.
+        """Return the trades that were not there before, and remember them."""
+        new = self._new(trades)
+        if not new:
+            return ()
+        if self._start is not None:
+            self._ids[self._start], self._start = self._breaks, None
+        self._ids.update(dict.fromkeys(new, self._breaks))
+        fresh = tuple(new.values())
+        self.last, self.is_anchored = fresh[-1], True
+        self._forget_oldest()
+        return fresh
+
+    def _new(self, trades: Iterable[Trade]) -> dict[str, Trade]:
+        """Return the trades that were not there before, by their keys.
 
         Trades are listed in order. So what stands before a known one is older than what was given, and would
         come out of order: it lies before the beginning of the stream, or where a mark says that trades are
         missing. The first message of a subscription may list such trades.
         """
-        ids = self._ids
         new: dict[str, Trade] = {}
         for trade in trades:
             key = trade_key(trade.trade_id)
-            if key not in ids:
+            if key not in self._ids:
                 new.setdefault(key, trade)
             elif new:
                 new = {name: each for name, each in new.items() if _is_later(each, trade)}
-        if not new:
-            return ()
-        fresh = tuple(new.values())
-        if self._start is not None:
-            ids[self._start], self._start = None, None
-        ids.update(dict.fromkeys(new))
-        self.last, self.is_anchored = fresh[-1], True
-        self._forget_oldest()
-        return fresh
+        return new
+
+    def first_new(self, updates: Iterable[AnyUpdate]) -> Trade | None:
+        """Return the first trade in `updates` that was not there before."""
+        return next((trade for each in updates for trade in self._new(_trades([each])).values()), None)
+
+    def broke(self) -> None:
+        """Note a break: what comes until the next one is read or streamed after it."""
+        self._breaks += 1
+
+    def meets(self, held: Iterable[AnyUpdate]) -> bool | None:
+        """Return whether nothing is missing before the updates that are held; None if they do not say.
+
+        Nothing is missing if one of their trades was read after the break, or if a message continues with new
+        trades after known ones. A message whose last trade was there before the break repeats an old one.
+        """
+        for update in held:
+            breaks = [self._ids.get(trade_key(trade.trade_id)) for trade in _trades([update])]
+            if self._breaks in breaks:
+                return True
+            if breaks and breaks[-1] is None:
+                return any(each is not None for each in breaks)
+        return None
 
     def unseen(self, entries: Iterable[NotUnderstood]) -> tuple[NotUnderstood, ...]:
         """Return the entries that were not there before, and remember those whose id could be read."""
@@ -69,7 +97,7 @@ class TradeLedger:
             if trade_id is None or trade_id not in self:
                 unseen.append(entry)
             if trade_id is not None:
-                self._ids[trade_key(trade_id)] = None
+                self._ids[trade_key(trade_id)] = self._breaks
         self._forget_oldest()
         return tuple(unseen)
 
@@ -126,15 +154,6 @@ def first_trade(updates: Iterable[AnyUpdate]) -> Trade | None:
     return next(_trades(updates), None)
 
 
-def meeting_point(updates: Iterable[AnyUpdate], ledger: TradeLedger) -> Trade | None:
-    """Return the trade where `updates` take over from `ledger`, or None if they hold no trade.
-
-    That is the first one, unless their first message also lists older trades and one that `ledger` knows.
-    """
-    trades = next((each.trades for each in updates if isinstance(each, TradeUpdate) and each.trades), ())
-    return next((trade for trade in trades if trade.trade_id in ledger), trades[0] if trades else None)
-
-
 def newest(updates: list[AnyUpdate], limit: int) -> list[AnyUpdate]:
     """Return the last update with a readable trade and what follows it; nothing if that is too much."""
     last = max((at for at, each in enumerate(updates) if first_trade([each])), default=len(updates))
@@ -143,7 +162,7 @@ def newest(updates: list[AnyUpdate], limit: int) -> list[AnyUpdate]:
 
 def trade_gap(gap: Gap, ledger: TradeLedger, held: Iterable[AnyUpdate]) -> Gap:
     """Return `gap` with the ids of the trades on both sides of it."""
-    last, first = ledger.last, first_trade(held)
+    last, first = ledger.last, ledger.first_new(held)
     return attrs.evolve(
         gap, after=None if last is None else last.trade_id, before=None if first is None else first.trade_id
     )
@@ -183,7 +202,7 @@ class TradeLag:
     @property
     def is_over(self) -> bool:
         """Whether what was given meets the first trade that is held, or the newest if none is."""
-        return self.ledger.knows(meeting_point(self._held, self.ledger) or self._newest.last)
+        return self.ledger.knows(first_trade(self._held) or self._newest.last)
 
     def take(self, trades: Sequence[Trade], not_understood: Sequence[NotUnderstood] = ()) -> list[AnyUpdate]:
         """Return what to give of trades that were read: up to the one where live ones take over.

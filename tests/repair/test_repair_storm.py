@@ -52,7 +52,7 @@ async def test_a_storm_loses_nothing_and_doubles_nothing(autojump_clock: MockClo
 def _dedupe_off(patch: pytest.MonkeyPatch) -> None:
     def fresh(self: TradeLedger, trades: Any) -> Any:
         told = tuple(trades)
-        self._ids.update((trade_key(trade.trade_id), None) for trade in told)
+        self._ids.update((trade_key(trade.trade_id), self._breaks) for trade in told)
         if told:
             self.last, self.is_anchored = told[-1], True
         return told

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from o2trio.models import NotUnderstood, OrderUpdate, Origin
-from o2trio.streams import StateMemory, TradeLedger, meeting_point, order_part
+from o2trio.streams import StateMemory, TradeLedger, order_part
 from o2trio.streams._topics import BEHAVIOURS
 from o2trio.streams._trades import LEDGER_SIZE
 from o2trio.wire import AnyUpdate, Kind, decode
@@ -76,14 +76,29 @@ def test_the_anchor_is_known_once_a_later_trade_was_given() -> None:
     assert ledger.fresh([trade(5), trade(6), trade(7)]) == (trade(7),)
 
 
-def test_live_trades_take_over_at_one_that_is_known() -> None:
+def held(*numbers: int) -> Any:
+    return decode(trades(*numbers)).body
+
+
+def test_what_is_held_shows_whether_trades_are_missing_before_it() -> None:
     ledger = TradeLedger()
-    ledger.fresh([trade(5)])
-    update: Any = decode(trades(4)).body
-    held = [attrs.evolve(update, trades=(trade(4), trade(5), trade(6)))]
-    assert meeting_point(held, ledger) == trade(5)
-    assert meeting_point(held, TradeLedger()) == trade(4)
-    assert meeting_point([], ledger) is None
+    ledger.fresh([trade(5), trade(6)])
+    ledger.broke()
+    assert ledger.meets([]) is None
+    assert ledger.meets([held(5, 6)]) is None, "an old message, again"
+    assert ledger.meets([held(3, 4, 5)]) is None, "an old message from before the stream"
+    assert ledger.meets([held(9)]) is False
+    assert ledger.meets([held(5, 6), held(9)]) is False, "a repetition proves nothing"
+    assert ledger.meets([held(4, 5, 6, 7)]) is True, "the message itself has no hole"
+    ledger.fresh([trade(7), trade(8), trade(9)])
+    assert ledger.meets([held(5, 6), held(9)]) is True
+
+
+def test_a_gap_ends_at_the_first_trade_that_is_given() -> None:
+    ledger = TradeLedger()
+    ledger.fresh([trade(5), trade(6)])
+    assert ledger.first_new([held(4, 5, 6), held(7)]) == trade(7)
+    assert ledger.first_new([held(5)]) is None
 
 
 def test_a_memory_forgets_the_oldest_closed_orders_and_no_open_one() -> None:

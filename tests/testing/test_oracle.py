@@ -255,7 +255,7 @@ async def test_too_much_of_anything_is_found(autojump_clock: MockClock) -> None:
             await _expect_unbounded(Oracle(world), user)
             topic.held = kept
             assert topic.ledger is not None
-            topic.ledger._ids.update((str(number), None) for number in range(5000))
+            topic.ledger._ids.update((str(number), 0) for number in range(5000))
             await _expect_unbounded(Oracle(world), user)
             topic.ledger._ids.clear()
             for _ in range(30):
