@@ -32,7 +32,6 @@ from .._errors import SubscriptionRejected
 from ..wire import ErrorBody
 from ._events import ServerMessage, TopicRefused
 from ._host import Host
-from ._machine import Event
 from ._routes import kind_of_action
 from ._topic import Topic
 
@@ -47,7 +46,8 @@ SUBSCRIPTION_CODES = frozenset({6000, 6001, 6002})
 """Codes that are always about a subscription, never about a heartbeat."""
 
 _ALREADY_SUBSCRIBED = 6000
-"""The server holds the subscription: it was refused here by mistake, or its end was lost."""
+"""The server holds a subscription that this client has given up: refused by mistake, or its end was lost."""
+_HELD_ALREADY = "the exchange says that it is already subscribed"
 
 _ENDING_CODES = frozenset({6001, 6002})
 """Codes after which a stream that they name may be over; 6000 says that it is not."""
@@ -188,12 +188,8 @@ class Refusals:
 
     def _decide(self, error: ErrorBody, barrier: int | None = None, *, confirmed: bool = False) -> None:
         topic = self._find(error, barrier, confirmed=confirmed)
-        if topic is None:
+        if topic is None or (error.code == _ALREADY_SUBSCRIBED and topic.subscribe_afresh(_HELD_ALREADY)):
             self._report(error)
-        elif error.code == _ALREADY_SUBSCRIBED and topic.behaviour.starts_with_snapshot:
-            # Only a subscription made afresh brings the snapshot that is missing.
-            self._report(error)
-            topic.handle(Event.BREAK, reason="the exchange says that it is already subscribed")
         else:
             self._refuse(topic, error)
 

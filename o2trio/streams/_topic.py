@@ -96,6 +96,7 @@ class Topic:
         limit = host.options.conflation_limit
         self.memory = StateMemory(self.behaviour, limit) if key.kind in REMEMBERED else None
         self.ledger = TradeLedger() if key.kind is Kind.TRADES else None
+        self._is_afresh = False
         self.held: list[AnyUpdate] = []
         self.run: list[AnyUpdate] = []
         self.items = 0
@@ -189,6 +190,20 @@ class Topic:
         self.audience.end(error)
         self.handle(Event.FAIL)
 
+    def subscribe_afresh(self, reason: str) -> bool:
+        """Replace a subscription that the server holds in place of this one; return False if that failed.
+
+        Only a subscription made afresh brings the snapshot of depth, and is sure to be this one of several of
+        its kind. Those of depth are bounded as after any break; a quiet stream tries it once.
+        """
+        if not self.behaviour.starts_with_snapshot:
+            if self._is_afresh:
+                return False
+            self._is_afresh = True
+            self._resubscribe(None, reason)
+        self.handle(Event.BREAK, reason=reason)
+        return True
+
     def requested(self) -> None:
         """Note that the subscription request is about to be written: from now on it may be answered."""
         self.sent_at = self._host.now()
@@ -227,7 +242,7 @@ class Topic:
         """Note that the server has read the request: from now on nothing happens unseen."""
         if self.sent_at is None or self.is_confirmed:
             return
-        self.is_confirmed = True
+        self.is_confirmed, self._is_afresh = True, False
         if self.state is State.REPAIRING:
             self.handle(Event.CONFIRMED)
             return

@@ -763,6 +763,33 @@ def test_depth_that_the_server_already_streams_is_subscribed_afresh() -> None:
     assert origins(drain(box)) == ["snapshot"]
 
 
+@pytest.mark.parametrize("key", [TRADES, ORDERS, NONCE], ids=str)
+def test_a_quiet_stream_that_the_server_already_holds_is_subscribed_afresh_once(key: TopicKey) -> None:
+    world = World()
+    box = world.mailbox(key)
+    world.up()
+    world.pump()
+    world.receive(error(6000, "Already subscribed to topic"))
+    assert refused(world) == []
+    assert not box.ended
+    assert world.wire.frames[-3:] == [key.unsubscribe_frame(), key.subscribe_frame(), "PING"]
+    world.receive(error(6000, "Already subscribed to topic"))
+    assert refused(world) == [str(key)], "another subscription is in its place"
+
+
+def test_a_quiet_stream_may_be_held_by_the_server_more_than_once() -> None:
+    world = World()
+    box = world.mailbox(TRADES)
+    world.up()
+    for _ in range(3):
+        world.receive(error(6000, "Already subscribed to topic"))
+        answer(world, "PONG")
+        assert world.topic(TRADES).is_confirmed
+        world.down()
+        world.up()
+    assert not box.ended
+
+
 def test_an_unsent_request_cannot_be_refused() -> None:
     world = World()
     world.mailbox(TRADES)
@@ -943,7 +970,7 @@ def test_a_heartbeat_alone_that_is_not_answered_settles_in_the_order_of_sending(
     assert refused(world) == [str(TRADES)]
 
 
-@pytest.mark.parametrize("code", [6000, 6001, 6002])
+@pytest.mark.parametrize("code", [6001, 6002])
 def test_an_error_of_the_subscriptions_is_a_refusal_whatever_answers_the_heartbeat(code: int) -> None:
     world = World()
     world.mailbox(TRADES)
