@@ -224,10 +224,10 @@ class ConnectTimeout(ConnectionFault):
 
 
 class Silence(ConnectionFault):
-    """The connection is dead, though nobody said so.
+    """The connection counts as dead, although nobody closed it.
 
-    Nothing arrived or was read for ``Options.silence_timeout``, no answer to a heartbeat for
-    ``Options.heartbeat_answer_timeout``, or a message was not whole after ``Options.message_timeout``.
+    Nothing arrived, or the server read nothing, for ``Options.silence_timeout``; a heartbeat had no answer
+    for ``Options.heartbeat_answer_timeout``; or a message was incomplete after ``Options.message_timeout``.
     """
 
 

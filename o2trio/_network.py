@@ -199,13 +199,13 @@ class Options:
       max_unresolved: submissions of one account of which it may be unknown at once whether they ran; then
         new ones are refused.
       ping_interval: between two text ``PING`` frames (the exchange closes after 60 s without one).
-      silence_timeout: without any inbound byte for so long, a connection is dead; so it is if the server does
-        not read for so long what is written.
-      heartbeat_answer_timeout: how long a text ``PING`` may wait for an answer or any other whole message.
-        Bytes that complete no message do not count: a load balancer answers for an exchange that hangs. It
-        holds once the server has answered a ``PING`` of this client; while a message is on its way,
-        `message_timeout` is added.
-      message_timeout: within so long of its first byte, a message must be whole, or the connection is dead.
+      silence_timeout: how long a connection may go without an inbound byte, and how long the server may take
+        to read a frame, before the connection counts as dead.
+      heartbeat_answer_timeout: how long a text ``PING`` may wait for its answer, or for any other whole
+        message. Pings and pongs of the protocol and parts of a message do not count, since a load balancer
+        may send them for an exchange that hangs. Applies once the server has answered a ``PING`` of this
+        client. `message_timeout` is added while a message is arriving.
+      message_timeout: how long a message may take from its first byte to its last.
       stale_after: a stream without an item for so long is reported by a ``TopicStale`` event.
       backoff_initial, backoff_factor, backoff_cap: the n-th wait before a dial is drawn evenly from 0
         to ``min(cap, initial * factor**n)`` (full jitter).

@@ -39,10 +39,10 @@ def _market_rows(evidence: Evidence) -> Result | None:
     if not isinstance(listed, list):
         return Result("there is no list", is_safe=False)
     rows = structure_rows(cast("list[object]", listed), Market, "")
-    odd, all_rows = len(rows.not_understood), len(rows) + len(rows.not_understood)
+    odd = len(rows.not_understood)
     if not rows:
         return Result("none", is_safe=False) if odd else None
-    return Result(f"{odd} of {all_rows} rows lack something" if odd else "all", is_safe=True)
+    return Result(f"{odd} of {len(rows) + odd} rows lack something" if odd else "all", is_safe=True)
 
 
 def _of_rows(key: str, say: Callable[[Json], str]) -> Callable[[Evidence], str | None]:

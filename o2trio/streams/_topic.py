@@ -191,10 +191,10 @@ class Topic:
         self.handle(Event.FAIL)
 
     def subscribe_afresh(self, reason: str) -> bool:
-        """Replace a subscription that the server holds in place of this one; return False if that failed.
+        """Unsubscribe what the server holds and subscribe again; return False if that was tried in vain.
 
-        Only a subscription made afresh brings the snapshot of depth, and is sure to be this one of several of
-        its kind. Those of depth are bounded as after any break; a quiet stream tries it once.
+        Depth needs a fresh subscription for its snapshot; it is tried again with backoff, as after any break.
+        A quiet stream tries once: if the server then still holds a subscription, it is of other accounts.
         """
         if not self.behaviour.starts_with_snapshot:
             if self._is_afresh:

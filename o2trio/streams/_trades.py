@@ -72,7 +72,7 @@ class TradeLedger:
         return next((trade for each in updates for trade in self._new(_trades([each])).values()), None)
 
     def broke(self) -> None:
-        """Note a break: what comes until the next one is read or streamed after it."""
+        """Note a break: trades from now on were read or streamed after it."""
         self._breaks += 1
 
     def meets(self, held: Iterable[AnyUpdate]) -> bool | None:

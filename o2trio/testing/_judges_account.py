@@ -139,7 +139,7 @@ class StateJudge(Judge):
         return self._exact_after is not None and self.had_all > self._exact_after
 
     def _is_restated(self, update: Update, history: History | None, value: Value) -> bool:
-        """Tell whether a stream that begins with the current state says what was true at that time."""
+        """Return whether a stream whose first message is the current state restates what was true then."""
         stamp, begins_with = update.seen_timestamp, self._world.sim.flavor.first_message
         if begins_with != "state" or history is None or stamp is None:
             return False

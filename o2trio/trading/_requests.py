@@ -71,7 +71,8 @@ _PLAIN = ("Spot", "PostOnly", "FillOrKill", "Market")
 class NewOrder:
     """An order to place: ``NewOrder(market, "buy", price="0.025", quantity="100")``.
 
-    Price and quantity are passed by name only, since swapped numbers can be a valid order, too.
+    Price and quantity are passed by name only, since swapped numbers can be a valid order, too. They are
+    checked when the order is placed, before anything is sent: only the market says what a number means.
 
     Attributes:
       market: a pair, a market id or a :class:`Market`.

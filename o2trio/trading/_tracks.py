@@ -47,7 +47,7 @@ def check_lane(lane: int | None) -> int | None:
     """Return a lane as a plain integer, or None; refuse anything else.
 
     Raises:
-      InvalidRequest: so it is.
+      InvalidRequest: `lane` is neither None nor a number of a lane.
     """
     lane = None if lane is None else as_integer(lane)
     if lane is not None and (isinstance(lane, bool) or not isinstance(lane, int) or lane not in LANES):

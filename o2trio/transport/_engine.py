@@ -44,8 +44,8 @@ class Engine(WSConnection):
       has_more: whether :data:`MORE` is to be given to :meth:`receive_data`, after others have had their turn.
       returned: whole messages that went the long way.
       bug: what the receiver raised, if it did.
-      now: the time of the present read, set by whoever reads.
-      began: when the message began that is not whole yet, or None.
+      now: when the bytes of the current read arrived; the reader sets it.
+      began: when the first byte of a message arrived that is still incomplete, or None.
     """
 
     def __init__(self, max_message_bytes: int) -> None:

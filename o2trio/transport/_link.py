@@ -87,7 +87,7 @@ class Link:
 
     @property
     def message_began(self) -> float | None:
-        """When the message began that is not whole yet, by :func:`trio.current_time`, or None."""
+        """When the first byte of the incomplete message arrived, by :func:`trio.current_time`, or None."""
         return self._wire.engine.began
 
     async def deliver(self, receiver: Receiver) -> NoReturn:

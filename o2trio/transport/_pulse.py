@@ -18,8 +18,8 @@ __all__ = ["Pulse"]
 class Pulse:
     """Decides when an open WebSocket counts as dead.
 
-    Bytes show that somebody answers at the other end, which may be a load balancer. Only a whole message
-    shows that the exchange is alive.
+    Bytes only show that the other end of the TCP connection is alive, which may be a load balancer. A whole
+    message shows that the exchange is.
     """
 
     def __init__(self, link: Link, port: Port, hub: Hub, options: Options) -> None:
@@ -46,11 +46,11 @@ class Pulse:
         for limit, reason in limits:
             if now >= limit:
                 raise Silence(reason)
-        # A message may begin right after this.
+        # A message that begins right after this is noticed in time.
         return min(now + self._options.message_timeout, *(limit for limit, _ in limits))
 
     def _listen(self) -> None:
-        """Take whatever message came for an answer to the heartbeats before it."""
+        """Count any message that arrived as an answer to the heartbeats before it."""
         if self._port.frames != self._frames:
             self._frames, self._asked_at = self._port.frames, math.inf
 

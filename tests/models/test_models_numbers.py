@@ -148,5 +148,5 @@ def test_a_pair_that_an_unreadable_market_shares_is_refused() -> None:
 
 
 def test_one_market_listed_twice_is_no_second_market() -> None:
-    twin = attrs.evolve(M1, turbo=True)
-    assert m.Markets(markets=(M1, twin)).find(M1.pair) is M1
+    again = attrs.evolve(M1, turbo=True)
+    assert m.Markets(markets=(M1, again)).find(M1.pair) is M1
