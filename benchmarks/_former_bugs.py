@@ -74,6 +74,22 @@ FORMER_BUGS = (
         "for told in (snapshots[-1:], changes):",
         kept=(389, 1.0),
     ),
+    Mutant(
+        "bug-older-trades",
+        "trades that are listed before a known one are delivered after it",
+        "streams/_trades.py",
+        "            elif new:\n",
+        "            elif not new:\n",
+        kept=(30123, 0.5),
+    ),
+    Mutant(
+        "bug-already-subscribed",
+        "a stream that the server holds already is refused, again and again",
+        "streams/_refusals.py",
+        "topic.subscribe_afresh(_HELD_ALREADY)",
+        "not topic.key",
+        kept=(30327, 0.5),
+    ),
 )
 
 RARE_BUGS = (

@@ -192,8 +192,8 @@ _STREAMS = (
         "mark-swapped",
         "a mark names the wrong trades on its two sides",
         _TRADES,
-        "last, first = ledger.last, first_trade(held)",
-        "first, last = ledger.last, first_trade(held)",
+        "last, first = ledger.last, ledger.first_new(held)",
+        "first, last = ledger.last, ledger.first_new(held)",
     ),
     Mutant(
         "book-precision",
@@ -227,7 +227,7 @@ _STREAMS = (
         "dedupe-off",
         "only a trade that equals the last one is taken for a repetition",
         _TRADES,
-        "if key not in ids:",
+        "if key not in self._ids:",
         "if trade != self.last:",
     ),
 )
