@@ -90,6 +90,14 @@ FORMER_BUGS = (
         "not topic.key",
         kept=(30327, 0.5),
     ),
+    Mutant(
+        "bug-late-pong",
+        "a strange message counts as the answer to a heartbeat whose PONG is only late",
+        "streams/_hub.py",
+        "sends_pongs=lambda: self.answers_heartbeats",
+        "sends_pongs=lambda: False",
+        kept=(400961189, 1.0),
+    ),
 )
 
 RARE_BUGS = (

@@ -12,17 +12,18 @@ class Barriers:
       queued: the number of the last heartbeat that was made, from 1.
       written: the number of the last one that was handed to the writer.
       answered: the number of the last one that was answered.
+      assumed: how many of the answers were assumed, without a PONG; theirs may still come.
       is_due: whether a request was queued that no heartbeat follows yet.
     """
 
-    __slots__ = ("answered", "is_due", "queued", "written")
+    __slots__ = ("answered", "assumed", "is_due", "queued", "written")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Begin again for a new WebSocket."""
-        self.queued = self.written = self.answered = 0
+        self.queued = self.written = self.answered = self.assumed = 0
         self.is_due = False
 
     def make(self) -> int:

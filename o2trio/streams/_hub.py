@@ -47,7 +47,7 @@ class Hub:
 
     @property
     def answers_heartbeats(self) -> bool:
-        """Whether the exchange ever answered a heartbeat on one of the connections."""
+        """Whether the exchange ever answered a heartbeat with PONG on one of the connections."""
         return self._answers or any(port.answers_heartbeats for port in self.ports)
 
     def attach(self, mailbox: Mailbox[AnyUpdate], keys: Iterable[TopicKey], *, seed: bool = False) -> None:
@@ -120,7 +120,7 @@ class Hub:
                 "give several accounts to one stream, or raise Options.max_connections"
             )
         self._numbers += 1
-        port = Port(self._numbers, self._host, turbo=key.turbo)
+        port = Port(self._numbers, self._host, turbo=key.turbo, sends_pongs=lambda: self.answers_heartbeats)
         self.ports.append(port)
         self._host.run_connection(port)
         return port

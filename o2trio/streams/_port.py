@@ -54,12 +54,21 @@ class Port:
       heard_at: when the last of them came; what the server sent before it is here.
       unrouted: data frames that no topic was there for, and answers to no heartbeat.
       barriers: the heartbeats of the present WebSocket.
-      answers_heartbeats: whether the server ever answered one.
+      answers_heartbeats: whether the server ever answered one with PONG.
+      sends_pongs: whether it did so on any connection of the client.
       wake: set by the connection; called when the outbox has something.
     """
 
-    def __init__(self, number: int, host: Host, *, turbo: bool = False) -> None:
+    def __init__(
+        self,
+        number: int,
+        host: Host,
+        *,
+        turbo: bool = False,
+        sends_pongs: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.number = number
+        self.sends_pongs = sends_pongs
         self.turbo = turbo
         self.online = False
         self.slots: dict[Slot, Topic] = {}
@@ -346,7 +355,12 @@ class Port:
             self._send(PONG, None)
 
     def _on_pong(self, _frame: Frame, _message: str | bytes) -> None:
-        if self.barriers.outstanding:
+        self.answers_heartbeats = True
+        if self.barriers.assumed:
+            # The answer was only slow, and must not count for a later heartbeat.
+            self.barriers.assumed -= 1
+            self._refusals.surplus_answer()
+        elif self.barriers.outstanding:
             self._refusals.before_answer(self.barriers.answered + 1)
             self.answer()
         else:
@@ -357,9 +371,13 @@ class Port:
     def answer(self) -> None:
         """Take the oldest heartbeat without an answer as answered: what came before it has been read."""
         self.barriers.answered += 1
-        self.answers_heartbeats = True
         for topic in list(self.slots.values()):
             topic.answered_up_to(self.barriers.answered)
+
+    def assume_answer(self) -> None:
+        """Take something else for the answer to the oldest heartbeat without one, since no PONG came."""
+        self.barriers.assumed += 1
+        self.answer()
 
     def _on_acknowledgement(self, frame: Frame, _message: str | bytes) -> None:
         """Confirm the topic that is named, unless another held its slot: then it may be the other's."""

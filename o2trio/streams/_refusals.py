@@ -16,7 +16,9 @@ error:
 - More errors come than heartbeats are out: the oldest is a refusal, whatever the others are.
 
 A server may also answer the heartbeat with words or with an unknown message. That refuses nothing, and
-counts as the answer when no PONG comes for a while.
+counts as the answer when no PONG comes for a while, unless this server has sent a PONG on any connection:
+over a slow link the PONG may only be late. If it comes after all, it belongs to the heartbeat whose answer
+was assumed, not to a later one.
 
 What was learned holds until the WebSocket ends. Where the first heartbeat is answered with nothing but PONG,
 as the documentation says, an error before a PONG is a refusal at once.
@@ -121,10 +123,10 @@ class Refusals:
 
     def take_unknown(self) -> bool:
         """Take a message that says nothing; return whether that is how the server answers a heartbeat."""
-        if not self._port.barriers.outstanding:
+        if not self._port.barriers.outstanding or self._port.sends_pongs():
             return False
         if self._mute:
-            self._port.answer()
+            self._port.assume_answer()
             return True
         said = object()
         self._unknown.append(said)
@@ -174,9 +176,11 @@ class Refusals:
         """Take a message that said nothing, and those before it, for answers: no PONG came since."""
         while said in self._unknown:
             del self._unknown[0]
+            if self._port.sends_pongs():
+                return
             self._mute = True
             if self._port.barriers.outstanding:
-                self._port.answer()
+                self._port.assume_answer()
 
     def _excuse(self, error: ErrorBody, *, report: bool = False) -> None:
         """Take `error` for the answer to the oldest heartbeat without one."""
@@ -184,7 +188,7 @@ class Refusals:
             self._report(error)
         barrier = self._port.barriers.answered + 1
         self._excused = None if self._find(error, barrier) is None else (barrier, error)
-        self._port.answer()
+        self._port.assume_answer()
 
     def _decide(self, error: ErrorBody, barrier: int | None = None, *, confirmed: bool = False) -> None:
         topic = self._find(error, barrier, confirmed=confirmed)

@@ -1302,3 +1302,41 @@ def test_what_is_learned_of_a_closed_topic_changes_nothing() -> None:
     topic.learned(0, [])
     assert topic.memory is not None
     assert not topic.memory.is_complete
+
+
+NOVELTY = '{"action": "novelty"}'
+
+
+def test_an_answer_that_was_assumed_does_not_count_twice() -> None:
+    """Over a slow link a PONG came after its answer was assumed, and an older state after a newer one."""
+    world = World()
+    world.mailbox(NONCE)
+    world.up()
+    world.receive(NOVELTY)
+    world.host.advance(world.host.options.confirm_timeout / 2)
+    assert world.topic(NONCE).is_confirmed
+    second = world.port.heartbeat()
+    world.pump()
+    world.receive("PONG")
+    assert not world.port.has_answered(second), "it was the first one's"
+    world.receive("PONG")
+    assert world.port.has_answered(second)
+
+
+@pytest.mark.parametrize("waits", [0, 1], ids=["known before", "known meanwhile"])
+def test_a_server_that_sends_pongs_answers_with_nothing_else(waits: int) -> None:
+    world = World()
+    boxes = [world.mailbox(key) for key in (DEPTH, attrs.evolve(DEPTH, precision=2))]
+    world.up()
+    other = world.hub.ports[1]
+    if not waits:
+        other.receive(["PONG"])
+    world.receive(NOVELTY)
+    if waits:
+        other.receive(["PONG"])
+    world.host.advance(world.host.options.confirm_timeout / 2)
+    world.receive(NOVELTY)
+    assert world.port.barriers.answered == 0
+    world.receive("PONG")
+    assert world.port.barriers.answered == 1
+    assert not any(box.ended for box in boxes)
